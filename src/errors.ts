@@ -1,0 +1,26 @@
+/**
+ * What can go wrong in words a script can match. Hostile network input is never one of these: it is dropped
+ * and counted.
+ */
+export type ErrorCode =
+  | 'CONFIG_INVALID'
+  | 'PORT_IN_USE'
+  | 'KEY_MODE_TOO_OPEN'
+  | 'KEY_MISSING'
+  | 'KEY_INVALID'
+  | 'STATE_UNWRITABLE'
+  | 'SEALED_FILE_INVALID'
+  | 'SECRET_DISPOSED'
+  | 'NONCE_REUSE'
+  | 'SDP_INVALID'
+  | 'USAGE';
+
+export class RekeycastError extends Error {
+  readonly code: ErrorCode;
+
+  constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.name = 'RekeycastError';
+    this.code = code;
+  }
+}

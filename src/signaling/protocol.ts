@@ -1,0 +1,88 @@
+/**
+ * The messages between page and server, JSON over one WebSocket. Types only: the page imports this file, the server's parser is
+ * `messages.ts`.
+ *
+ *   page                                   server
+ *   (upgrade, token in subprotocol) ─────▶ known token: welcome{resumed} and offer at once
+ *   join ────────────────────────────────▶ welcome, offer          (first visit)
+ *   answer ──────────────────────────────▶ keyed                   (each new epoch)
+ *   playing ─────────────────────────────▶ close{old connection}   (after a replacement)
+ */
+
+/** The WebSocket subprotocol. */
+export const SUBPROTOCOL = 'rekeycast.v1';
+/** A resume token travels as a second subprotocol with this prefix, never in a URL. */
+export const TOKEN_SUBPROTOCOL_PREFIX = 'rekeycast.token.';
+/** Largest WebSocket message, in bytes. */
+export const MAX_MESSAGE_BYTES = 64 * 1024;
+
+export type Role = 'broadcaster' | 'viewer';
+
+/** What the page's browser can do, found by the page. */
+export interface Capabilities {
+  /** A changed fingerprint and an ICE restart start a new DTLS association on the same RTCPeerConnection. */
+  readonly rekeyInPlace: boolean;
+}
+
+/**
+ * `first`: the first connection of this page. `rekey`: new keys for the same connection, in place. `replacement`: a new connection
+ * beside the one in use, which is closed when the page says `playing`.
+ */
+export type OfferKind = 'first' | 'rekey' | 'replacement';
+
+export type ClientMessage =
+  | { readonly type: 'join'; readonly capabilities: Capabilities }
+  /** The answer to offer number `offer` of `connection`. */
+  | { readonly type: 'answer'; readonly connection: number; readonly offer: number; readonly sdp: string }
+  /** The connection carries media: its first frame was decoded (viewer), or it is connected (broadcaster). */
+  | { readonly type: 'playing'; readonly connection: number }
+  /** Nothing arrives or leaves on this connection though it should: asks for a replacement. */
+  | { readonly type: 'stalled'; readonly connection: number }
+  /** Wants to broadcast. */
+  | { readonly type: 'publish' }
+  /** Cannot or does not want to broadcast (camera denied, stopped): stays as a viewer. */
+  | { readonly type: 'decline'; readonly reason: string }
+  | { readonly type: 'leave' };
+
+export type ServerMessage =
+  /** `token` is for the next resume (the one used is void as soon as the page has spoken again); `instance` names this run of the server. */
+  | {
+      readonly type: 'welcome';
+      readonly session: string;
+      readonly token: string;
+      readonly resumed: boolean;
+      readonly instance: string;
+      readonly role: Role;
+    }
+  | { readonly type: 'role'; readonly role: Role }
+  | {
+      readonly type: 'offer';
+      readonly connection: number;
+      readonly offer: number;
+      readonly epoch: number;
+      readonly kind: OfferKind;
+      readonly role: Role;
+      readonly sdp: string;
+    }
+  /** The server holds the keys of `epoch` and no older ones. */
+  | { readonly type: 'keyed'; readonly connection: number; readonly epoch: number }
+  /** The page closes this RTCPeerConnection. */
+  | { readonly type: 'close'; readonly connection: number }
+  | { readonly type: 'room'; readonly viewers: number; readonly onAir: boolean }
+  | { readonly type: 'error'; readonly code: SignalingErrorCode; readonly message: string };
+
+export type SignalingErrorCode =
+  /** The resume token is unknown, expired or was used before: join anew. */
+  | 'TOKEN_UNKNOWN'
+  /** The session was opened from another connection. */
+  | 'SUPERSEDED'
+  /** Somebody else broadcasts. */
+  | 'BROADCASTER_PRESENT'
+  | 'MESSAGE_INVALID'
+  | 'MESSAGE_TOO_LARGE'
+  | 'SDP_INVALID'
+  | 'RATE_LIMITED'
+  | 'ROOM_FULL';
+
+/** WebSocket close codes of ours (RFC 6455 §7.4.2: 4000-4999 are private). After these the page does not come back by itself. */
+export const CLOSE_CODE = { superseded: 4001, left: 4002, invalid: 4003 } as const;

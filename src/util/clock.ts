@@ -1,0 +1,17 @@
+/** A point or span on the monotonic clock, in milliseconds. Never compared across processes. */
+export type Millis = number & { readonly unit?: 'monotonic-ms' };
+
+/** Wall-clock time, in milliseconds since 1970. The only time that is written to a file. */
+export type WallMillis = number & { readonly unit?: 'wall-ms' };
+
+export const monotonicNow = (): Millis => performance.now();
+export const wallNow = (): WallMillis => Date.now();
+
+/** The earlier of two deadlines, either of which may be absent. */
+export function earliest(...deadlines: readonly (Millis | undefined)[]): Millis | undefined {
+  let first: Millis | undefined;
+  for (const deadline of deadlines) {
+    if (deadline !== undefined && (first === undefined || deadline < first)) first = deadline;
+  }
+  return first;
+}

@@ -1,0 +1,25 @@
+/**
+ * Counts by reason: every datagram that is dropped is counted under one of the literal reasons of the engine
+ * that dropped it.
+ */
+export class Counters<Reason extends string> {
+  readonly #counts = new Map<Reason, number>();
+
+  add(reason: Reason): void {
+    this.#counts.set(reason, this.get(reason) + 1);
+  }
+
+  get(reason: Reason): number {
+    return this.#counts.get(reason) ?? 0;
+  }
+
+  get total(): number {
+    let sum = 0;
+    for (const count of this.#counts.values()) sum += count;
+    return sum;
+  }
+
+  toJSON(): Record<string, number> {
+    return Object.fromEntries(this.#counts);
+  }
+}

@@ -1,0 +1,23 @@
+import { randomFillSync } from 'node:crypto';
+
+/** Where random bytes come from. Engines take one; outside tests it is always {@link secureRandom}. */
+export interface RandomSource {
+  fill(target: Uint8Array): void;
+}
+
+export const secureRandom: RandomSource = {
+  fill: (target) => {
+    randomFillSync(target);
+  },
+};
+
+export function randomBytes(source: RandomSource, length: number): Uint8Array {
+  const bytes = new Uint8Array(length);
+  source.fill(bytes);
+  return bytes;
+}
+
+export function randomUint32(source: RandomSource): number {
+  const bytes = randomBytes(source, 4);
+  return ((bytes[0]! << 24) | (bytes[1]! << 16) | (bytes[2]! << 8) | bytes[3]!) >>> 0;
+}
