@@ -50,6 +50,8 @@ export interface IdentitySnapshot {
   readonly certificate: CertificateRecord;
   /** Key of the token hashes, 32 bytes. */
   readonly tokenKey: Secret;
+  /** The streams' numbering as of this write; `media.sealed` has the newer one. */
+  readonly room: RoomState;
   readonly sessions: readonly SessionRecord[];
 }
 
