@@ -1,6 +1,7 @@
 import type { RoomState } from '../room/state.ts';
 import type { Capabilities, Role } from '../signaling/protocol.ts';
 import type { Address } from '../transport/address.ts';
+import type { Fingerprint } from '../transport/dtls/fingerprint.ts';
 import type { SrtpReceiveState, SrtpSendState } from '../transport/srtp/state.ts';
 import type { WallMillis } from '../util/clock.ts';
 import type { Secret } from '../util/secret.ts';
@@ -12,11 +13,6 @@ export interface CertificateRecord {
   /** PKCS #8, DER. */
   readonly privateKey: Secret;
   readonly createdAt: WallMillis;
-}
-
-export interface Fingerprint {
-  readonly algorithm: 'sha-256' | 'sha-384' | 'sha-512';
-  readonly digest: Uint8Array;
 }
 
 /** One visitor, as it lies on durable disk: identity, and nothing that decrypts media. */
