@@ -1,0 +1,168 @@
+import type { Role } from '../../src/signaling/protocol.ts';
+import { findNonceReuse, type NonceReport } from './capture.ts';
+import { ChromiumBrowser } from './chromium.ts';
+import { freePort } from './ports.ts';
+import { ServerProcess } from './process.ts';
+import { UdpRelay } from './relay.ts';
+import { TcpRelay } from './tcp-relay.ts';
+import type { TestPage } from './test-page.ts';
+import { until } from './wait.ts';
+
+export interface BroadcastOptions {
+  readonly viewers?: number;
+  readonly env?: Readonly<Record<string, string>>;
+  /** One-way delay between browsers and server, over UDP and TCP. */
+  readonly delayMs?: number;
+  /** Keep all datagrams. */
+  readonly record?: boolean;
+  /** A browser that runs already and is not closed with the broadcast. */
+  readonly browser?: ChromiumBrowser;
+}
+
+const JOIN_TIMEOUT_MS = 30_000;
+
+/** A server, relays before it, and a browser with one page that broadcasts and others that watch. */
+export class Broadcast {
+  readonly server: ServerProcess;
+  readonly udp: UdpRelay;
+  readonly tcp: TcpRelay;
+  readonly browser: ChromiumBrowser;
+  readonly viewers: TestPage[] = [];
+  readonly #ownsBrowser: boolean;
+  #broadcaster: TestPage | undefined;
+  readonly #everyPage: TestPage[] = [];
+  readonly #ownerByUfrag = new Map<string, string>();
+
+  private constructor(
+    server: ServerProcess,
+    udp: UdpRelay,
+    tcp: TcpRelay,
+    browser: ChromiumBrowser,
+    ownsBrowser: boolean,
+  ) {
+    this.server = server;
+    this.udp = udp;
+    this.tcp = tcp;
+    this.browser = browser;
+    this.#ownsBrowser = ownsBrowser;
+  }
+
+  /** Everything up; the broadcaster is on air and each viewer plays. */
+  static async start(options: BroadcastOptions = {}): Promise<Broadcast> {
+    const broadcast = await Broadcast.prepare(options);
+    try {
+      await broadcast.openBroadcaster();
+      for (let i = 1; i <= (options.viewers ?? 2); i++) await broadcast.openViewer(`viewer ${i}`);
+      return broadcast;
+    } catch (error) {
+      const words = `${(error as Error).message}\n${broadcast.server.run.stderr}`;
+      await broadcast.dispose();
+      throw new Error(words, { cause: error });
+    }
+  }
+
+  /** A server that runs, and nobody there. */
+  static async prepare(options: BroadcastOptions = {}): Promise<Broadcast> {
+    const { delayMs = 0, record = false } = options;
+    const browser = options.browser ?? (await ChromiumBrowser.launch());
+    // The relay needs the server's port and the server is told the relay's.
+    const udpPort = await freePort();
+    const udp = await UdpRelay.start({ serverPort: udpPort, delayMs, record });
+    const server = await ServerProcess.prepare({
+      udpPort,
+      announcedPort: udp.port,
+      ...(options.env === undefined ? {} : { env: options.env }),
+    });
+    const tcp = await TcpRelay.start({ serverPort: server.port, delayMs });
+    const broadcast = new Broadcast(server, udp, tcp, browser, options.browser === undefined);
+    try {
+      await server.start();
+      return broadcast;
+    } catch (error) {
+      await broadcast.dispose();
+      throw error;
+    }
+  }
+
+  get broadcaster(): TestPage {
+    if (this.#broadcaster === undefined) throw new Error('nobody broadcasts');
+    return this.#broadcaster;
+  }
+
+  get pages(): TestPage[] {
+    return [this.broadcaster, ...this.viewers];
+  }
+
+  async openBroadcaster(name = 'broadcaster'): Promise<TestPage> {
+    this.#broadcaster = await this.open(name);
+    await this.waitConnected(this.#broadcaster, 'broadcaster');
+    return this.#broadcaster;
+  }
+
+  async openViewer(name: string): Promise<TestPage> {
+    const viewer = await this.open(name);
+    this.viewers.push(viewer);
+    await this.waitConnected(viewer, 'viewer');
+    await viewer.waitPlaying(0, JOIN_TIMEOUT_MS);
+    return viewer;
+  }
+
+  /** Opens the page and waits for nothing. */
+  async open(
+    name: string,
+    browser: { openPage: ChromiumBrowser['openPage'] } = this.browser,
+  ): Promise<TestPage> {
+    const page = await browser.openPage(this.tcp.url, name);
+    this.#everyPage.push(page);
+    return page;
+  }
+
+  /** For pages that were opened elsewhere, or that take over. */
+  setBroadcaster(page: TestPage | undefined): void {
+    this.#broadcaster = page;
+  }
+
+  async waitConnected(page: TestPage, role: Role): Promise<void> {
+    await page.waitForFacts(`is a ${role}`, (facts) => facts.role === role, JOIN_TIMEOUT_MS);
+    await waitConnected(page, JOIN_TIMEOUT_MS);
+  }
+
+  /** Remembers which ICE credentials are whose; call it before a page is closed whose packets count. */
+  async noteOwners(): Promise<void> {
+    for (const page of this.#everyPage) {
+      for (const { direction, message } of await page.signals().catch(() => [])) {
+        if (direction !== 'received' || message.type !== 'offer') continue;
+        const ufrag = /^a=ice-ufrag:(\S+)/m.exec(String(message.sdp))?.[1];
+        if (ufrag !== undefined) this.#ownerByUfrag.set(ufrag, `${page.name}/${String(message.connection)}`);
+      }
+    }
+  }
+
+  /** Everything that passed the relay, searched for a nonce used twice. */
+  async nonceReport(): Promise<NonceReport> {
+    await this.noteOwners();
+    return findNonceReuse(this.udp.capture, (username) =>
+      this.#ownerByUfrag.get(username.slice(0, username.indexOf(':'))),
+    );
+  }
+
+  async dispose(): Promise<void> {
+    if (this.#ownsBrowser) await this.browser.close();
+    else for (const page of this.#everyPage) await page.close().catch(() => undefined);
+    await this.server.dispose();
+    await this.tcp.close();
+    this.udp.close();
+  }
+}
+
+/** Waits until the page's newest connection and its DTLS are up. */
+export async function waitConnected(page: TestPage, timeoutMs?: number): Promise<void> {
+  await until(
+    `${page.name} is connected`,
+    async () => {
+      const newest = (await page.connections()).findLast((one) => one.connection !== 'closed');
+      return newest?.connection === 'connected';
+    },
+    timeoutMs,
+  );
+}

@@ -1,0 +1,50 @@
+import { existsSync } from 'node:fs';
+import { type Browser, launch } from 'puppeteer-core';
+import { installProbe } from './page-probe.ts';
+import { TestPage } from './test-page.ts';
+
+const EXECUTABLE = '/usr/bin/firefox-esr';
+
+/** Debian's Firefox ESR, headless, with its built-in fake camera. */
+export class FirefoxBrowser {
+  readonly #browser: Browser;
+
+  private constructor(browser: Browser) {
+    this.#browser = browser;
+  }
+
+  static async launch(): Promise<FirefoxBrowser> {
+    if (!existsSync(EXECUTABLE)) {
+      throw new Error(`${EXECUTABLE} is missing: install the Debian package firefox-esr`);
+    }
+    const browser = await launch({
+      browser: 'firefox',
+      executablePath: EXECUTABLE,
+      headless: true,
+      extraPrefsFirefox: {
+        'media.navigator.streams.fake': true,
+        'media.navigator.permission.disabled': true,
+        'media.peerconnection.ice.loopback': true,
+        'media.peerconnection.ice.obfuscate_host_addresses': false,
+        'media.autoplay.default': 0,
+      },
+    });
+    return new FirefoxBrowser(browser);
+  }
+
+  async openPage(url: string, name = 'page'): Promise<TestPage> {
+    const page = await this.#browser.newPage();
+    await page.evaluateOnNewDocument(installProbe);
+    const testPage = new TestPage(name, {
+      goto: (target) => page.goto(target),
+      evaluate: (run, argument) => page.evaluate(run as never, argument as never),
+      close: () => page.close(),
+    });
+    await page.goto(url);
+    return testPage;
+  }
+
+  close(): Promise<void> {
+    return this.#browser.close();
+  }
+}

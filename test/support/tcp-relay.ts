@@ -1,0 +1,61 @@
+import { once } from 'node:events';
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import { LOOPBACK } from './ports.ts';
+import { DelayLine } from './relay.ts';
+
+/**
+ * Stands between the browsers and the server's TCP port and delays bytes and ends of stream in both directions. The kernel still
+ * answers the SYN at once: a connection costs no round trip here.
+ */
+export class TcpRelay {
+  readonly port: number;
+  delayMs: number;
+  readonly #server: Server;
+  readonly #serverPort: number;
+  readonly #sockets = new Set<Socket>();
+
+  private constructor(server: Server, serverPort: number, delayMs: number) {
+    this.#server = server;
+    this.port = (server.address() as { port: number }).port;
+    this.#serverPort = serverPort;
+    this.delayMs = delayMs;
+    server.on('connection', (front) => this.#join(front));
+  }
+
+  static async start(options: { serverPort: number; delayMs?: number }): Promise<TcpRelay> {
+    const server = createServer({ allowHalfOpen: true });
+    server.listen(0, LOOPBACK);
+    await once(server, 'listening');
+    return new TcpRelay(server, options.serverPort, options.delayMs ?? 0);
+  }
+
+  get url(): string {
+    return `http://${LOOPBACK}:${this.port}/`;
+  }
+
+  async close(): Promise<void> {
+    for (const socket of this.#sockets) socket.destroy();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+
+  #join(front: Socket): void {
+    const back = connect({ host: LOOPBACK, port: this.#serverPort, allowHalfOpen: true });
+    for (const socket of [front, back]) {
+      this.#sockets.add(socket);
+      socket.setNoDelay(true);
+    }
+    this.#pipe(front, back);
+    this.#pipe(back, front);
+  }
+
+  #pipe(from: Socket, to: Socket): void {
+    const line = new DelayLine();
+    from.on('data', (bytes) => line.push(this.delayMs, () => to.writable && to.write(bytes)));
+    from.on('end', () => line.push(this.delayMs, () => to.end()));
+    from.on('error', () => line.push(this.delayMs, () => to.destroy()));
+    from.on('close', () => {
+      this.#sockets.delete(from);
+      line.push(this.delayMs, () => to.destroySoon());
+    });
+  }
+}

@@ -1,0 +1,37 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const POLL_MS = 25;
+
+/**
+ * Waits until `probe` gives something other than `undefined` or `false` and returns it. A probe that throws counts as "not yet"; after
+ * `timeoutMs` the error says what was waited for and what was seen last.
+ */
+export async function until<T>(
+  what: string,
+  probe: () => T | Promise<T>,
+  timeoutMs = 20_000,
+  pollMs = POLL_MS,
+): Promise<Exclude<T, undefined | false>> {
+  const deadline = performance.now() + timeoutMs;
+  let last: unknown;
+  while (true) {
+    try {
+      const value = await probe();
+      if (value !== undefined && value !== false) return value as Exclude<T, undefined | false>;
+      last = value;
+    } catch (error) {
+      last = error;
+    }
+    if (performance.now() > deadline) {
+      throw new Error(`waited ${timeoutMs} ms in vain until ${what} (last: ${String(last)})`, {
+        cause: last,
+      });
+    }
+    await sleep(pollMs);
+  }
+}
+
+/** Lets real time pass where its passing is what is tested: the length of an outage, never a wait for something to happen. */
+export async function elapse(ms: number): Promise<void> {
+  await sleep(ms);
+}
