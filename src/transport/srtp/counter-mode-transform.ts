@@ -1,0 +1,129 @@
+import { createCipheriv, createHmac, createSecretKey, type KeyObject } from 'node:crypto';
+import { equalConstantTime } from '../../util/bytes.ts';
+import type { Secret } from '../../util/secret.ts';
+import { SRTP_PROFILES } from './profile.ts';
+import type { PacketKeys, SessionKeys } from './session-keys.ts';
+import {
+  mixInto,
+  RTCP_CLEAR_BYTES,
+  readSrtcpWord,
+  readUint32,
+  SRTCP_WORD_BYTES,
+  type SrtcpTrailer,
+  type SrtpTransform,
+  writeSrtcpWord,
+} from './transform.ts';
+
+/** The registered profile truncates the SRTCP tag to 80 bits as well (RFC 5764 §4.1.2). */
+const { tagBytes: TAG_BYTES } = SRTP_PROFILES.AES_CM_128_HMAC_SHA1_80;
+const RTP_SSRC_OFFSET = 8;
+const RTCP_SSRC_OFFSET = 4;
+
+/** AES counter mode with HMAC-SHA1, 80-bit tags (RFC 3711 §4.1.1, §4.2.1). */
+export class CounterModeTransform implements SrtpTransform {
+  readonly #rtp: CounterModeKeys;
+  readonly #rtcp: CounterModeKeys;
+
+  constructor(keys: SessionKeys) {
+    this.#rtp = new CounterModeKeys(keys.rtp);
+    this.#rtcp = new CounterModeKeys(keys.rtcp);
+  }
+
+  sealRtp(packet: Uint8Array, headerLength: number, index: number): Uint8Array {
+    const ssrc = readUint32(packet, RTP_SSRC_OFFSET);
+    const sealed = new Uint8Array(packet.length + TAG_BYTES);
+    sealed.set(packet.subarray(0, headerLength));
+    sealed.set(this.#rtp.crypt(packet.subarray(headerLength), ssrc, index), headerLength);
+    const tag = this.#rtp.tag(sealed.subarray(0, packet.length), rolloverCounter(index));
+    sealed.set(tag, packet.length);
+    return sealed;
+  }
+
+  openRtp(datagram: Uint8Array, headerLength: number, index: number): Uint8Array | undefined {
+    const length = datagram.length - TAG_BYTES;
+    if (length < headerLength) return undefined;
+    const expected = this.#rtp.tag(datagram.subarray(0, length), rolloverCounter(index));
+    if (!equalConstantTime(expected, datagram.subarray(length))) return undefined;
+    const packet = datagram.slice(0, length);
+    const ssrc = readUint32(packet, RTP_SSRC_OFFSET);
+    packet.set(this.#rtp.crypt(packet.subarray(headerLength), ssrc, index), headerLength);
+    return packet;
+  }
+
+  sealRtcp(packet: Uint8Array, index: number): Uint8Array {
+    const ssrc = readUint32(packet, RTCP_SSRC_OFFSET);
+    const sealed = new Uint8Array(packet.length + SRTCP_WORD_BYTES + TAG_BYTES);
+    sealed.set(packet.subarray(0, RTCP_CLEAR_BYTES));
+    sealed.set(this.#rtcp.crypt(packet.subarray(RTCP_CLEAR_BYTES), ssrc, index), RTCP_CLEAR_BYTES);
+    sealed.set(writeSrtcpWord(index), packet.length);
+    const authenticated = packet.length + SRTCP_WORD_BYTES;
+    sealed.set(this.#rtcp.tag(sealed.subarray(0, authenticated)), authenticated);
+    return sealed;
+  }
+
+  openRtcp(datagram: Uint8Array): Uint8Array | undefined {
+    const trailer = this.readRtcpTrailer(datagram);
+    if (trailer === undefined) return undefined;
+    const authenticated = datagram.length - TAG_BYTES;
+    const expected = this.#rtcp.tag(datagram.subarray(0, authenticated));
+    if (!equalConstantTime(expected, datagram.subarray(authenticated))) return undefined;
+    const packet = datagram.slice(0, authenticated - SRTCP_WORD_BYTES);
+    const ssrc = readUint32(packet, RTCP_SSRC_OFFSET);
+    packet.set(this.#rtcp.crypt(packet.subarray(RTCP_CLEAR_BYTES), ssrc, trailer.index), RTCP_CLEAR_BYTES);
+    return packet;
+  }
+
+  readRtcpTrailer(datagram: Uint8Array): SrtcpTrailer | undefined {
+    if (datagram.length < RTCP_CLEAR_BYTES + SRTCP_WORD_BYTES + TAG_BYTES) return undefined;
+    return readSrtcpWord(datagram, datagram.length - TAG_BYTES - SRTCP_WORD_BYTES);
+  }
+
+  dispose(): void {
+    this.#rtp.dispose();
+    this.#rtcp.dispose();
+  }
+}
+
+class CounterModeKeys {
+  readonly #salt: Secret;
+  #encryption: KeyObject | undefined;
+  #authentication: KeyObject | undefined;
+
+  constructor(keys: PacketKeys) {
+    if (keys.authentication === undefined) throw new TypeError('counter mode needs an authentication key');
+    this.#encryption = createSecretKey(keys.encryption.bytes);
+    this.#authentication = createSecretKey(keys.authentication.bytes);
+    this.#salt = keys.salt;
+    keys.encryption.dispose();
+    keys.authentication.dispose();
+  }
+
+  /** Encrypts and decrypts: both add the keystream of (SSRC, index). */
+  crypt(bytes: Uint8Array, ssrc: number, index: number): Uint8Array {
+    // RFC 3711 §4.1.1: IV = (salt * 2^16) xor (SSRC * 2^64) xor (index * 2^16).
+    const iv = new Uint8Array(16);
+    iv.set(this.#salt.bytes);
+    mixInto(iv, 4, ssrc, 4);
+    mixInto(iv, 8, index, 6);
+    return createCipheriv('aes-128-ctr', this.#encryption!, iv).update(bytes);
+  }
+
+  tag(message: Uint8Array, suffix?: Uint8Array): Uint8Array {
+    const hmac = createHmac('sha1', this.#authentication!).update(message);
+    if (suffix !== undefined) hmac.update(suffix);
+    return hmac.digest().subarray(0, TAG_BYTES);
+  }
+
+  dispose(): void {
+    this.#salt.dispose();
+    this.#encryption = undefined;
+    this.#authentication = undefined;
+  }
+}
+
+/** What SRTP authenticates behind the packet (RFC 3711 §4.2). */
+function rolloverCounter(index: number): Uint8Array {
+  const bytes = new Uint8Array(4);
+  new DataView(bytes.buffer).setUint32(0, Math.floor(index / 2 ** 16));
+  return bytes;
+}

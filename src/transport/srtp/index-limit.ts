@@ -1,0 +1,47 @@
+/**
+ * How far the indices of one stream may go before a snapshot with a higher limit has been written: nothing at or above the limit in a file is
+ * ever used, so a successor that starts at that limit repeats nothing.
+ *
+ * What stands in no file cannot be resumed, so it needs no limit: it is `Infinity` until the first capture, which makes its proposal binding at
+ * once, because from then on a file may hold it. After that only {@link grant} raises it.
+ */
+export class IndexLimit {
+  readonly #ceiling: number;
+  #granted: number;
+  #usedSinceProposal = 0;
+
+  /**
+   * @param ceiling the number of indices there are.
+   * @param granted `Infinity`, or 0 where a file says by its silence that nothing was used.
+   */
+  constructor(ceiling: number, granted: number) {
+    this.#ceiling = ceiling;
+    this.#granted = granted;
+  }
+
+  allows(index: number): boolean {
+    return index < this.#granted;
+  }
+
+  /** An index was used. Counts for how far ahead the next proposal reaches. */
+  countUse(): void {
+    this.#usedSinceProposal++;
+  }
+
+  /**
+   * The limit to write for a stream whose next index is `next`: at least `reserve` ahead, and twice what was used since the last proposal. So a
+   * quiet and a busy stream both get about two capture intervals, and a successor skips no more than that.
+   */
+  propose(next: number, reserve: number): number {
+    const ahead = Math.max(reserve, 2 * this.#usedSinceProposal);
+    const proposal = Math.min(this.#ceiling - 1, next + ahead);
+    this.#usedSinceProposal = 0;
+    if (this.#granted === Infinity) this.#granted = proposal;
+    return Math.max(this.#granted, proposal);
+  }
+
+  /** A snapshot with this limit has been written. */
+  grant(limit: number): void {
+    this.#granted = Math.max(this.#granted, limit);
+  }
+}

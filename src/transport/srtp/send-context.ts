@@ -1,0 +1,173 @@
+import { RekeycastError } from '../../errors.ts';
+import { rtpHeaderLength } from '../../rtp/packet.ts';
+import { Counters } from '../../util/counters.ts';
+import { createTransform } from './create-transform.ts';
+import { IndexLimit } from './index-limit.ts';
+import type { SrtpMasterKey, SrtpProfile } from './profile.ts';
+import { ReplayWindow } from './replay-window.ts';
+import { deriveSessionKeys } from './session-keys.ts';
+import type { SrtpSendState } from './state.ts';
+import { RTCP_CLEAR_BYTES, readUint32, type SrtpTransform } from './transform.ts';
+
+/** How many SRTCP indices a capture reserves at least. Indices that a resume skips cost nothing on the way out. */
+export const SRTCP_SEND_RESERVE = 128;
+/** How far behind the newest a packet may be and still be protected, once. */
+export const SEND_WINDOW_PACKETS = 4096;
+
+/** Indices there are under one master key (RFC 3711 §9.2). */
+const SRTP_INDICES = 2 ** 48;
+const SRTCP_INDICES = 2 ** 31;
+const SEQUENCE_NUMBERS = 2 ** 16;
+
+/** Why a packet cannot be sent under these keys. */
+export type SrtpSendDropReason = 'belowBase' | 'belowFloor' | 'unknownStream' | 'aboveLimit' | 'exhausted';
+
+/**
+ * Protects what is sent to one peer, each (SSRC, index) and each SRTCP index at most once.
+ *
+ * 1. `protectRtp` takes the room's 48-bit index. The SRTP index is that less the stream's base, because a receiver starts with a rollover
+ *    counter of zero. The room keeps its indices below the written limits (`RoomState`).
+ * 2. `protectRtcp` numbers by itself. At the limit of the last written snapshot it calls `reserve`, which is expected to capture, write and call
+ *    `granted` before it returns; the packet is dropped where that did not help.
+ * 3. `capture` proposes the limits of the next snapshot; `granted` makes them valid. Writes must not overtake each other: the newest
+ *    file must hold the newest capture. A context that is never captured (no persistence) has no limits.
+ */
+export class SrtpSendContext {
+  readonly drops = new Counters<SrtpSendDropReason>();
+  readonly #profile: SrtpProfile;
+  readonly #master: SrtpMasterKey;
+  readonly #transform: SrtpTransform;
+  readonly #reserve: () => void;
+  readonly #streams = new Map<number, SendStream>();
+  readonly #srtcpLimit: IndexLimit;
+  readonly #resumed: boolean;
+  #srtcpNext: number;
+  #disposed = false;
+
+  private constructor(state: SrtpSendState, reserve: () => void, resumed: boolean) {
+    this.#profile = state.profile;
+    this.#master = state.master;
+    this.#transform = createTransform(state.profile, deriveSessionKeys(state.profile, state.master));
+    this.#reserve = reserve;
+    this.#resumed = resumed;
+    this.#srtcpNext = state.srtcpLimit;
+    this.#srtcpLimit = new IndexLimit(SRTCP_INDICES, Infinity);
+  }
+
+  /** Takes ownership of the master key. */
+  static create(
+    profile: SrtpProfile,
+    master: SrtpMasterKey,
+    reserve: () => void = noReserve,
+  ): SrtpSendContext {
+    return new SrtpSendContext({ profile, master, streams: [], srtcpLimit: 0 }, reserve, false);
+  }
+
+  /**
+   * Goes on from a snapshot, which must not be there to be read a second time. Takes ownership of the master key.
+   *
+   * A stream that the snapshot does not know is refused: its predecessor may have fixed another base since. `floors` are the room's
+   * limits in the snapshot; a stream without one starts at the first index that is protected.
+   */
+  static restore(
+    state: SrtpSendState,
+    reserve: () => void = noReserve,
+    floors: readonly { readonly ssrc: number; readonly limit: number }[] = [],
+  ): SrtpSendContext {
+    const context = new SrtpSendContext(state, reserve, true);
+    for (const { ssrc, base } of state.streams) {
+      const floor = floors.find((stream) => stream.ssrc === ssrc)?.limit;
+      const used = floor === undefined ? undefined : new ReplayWindow(SEND_WINDOW_PACKETS, floor);
+      context.#streams.set(ssrc, { base, used });
+    }
+    return context;
+  }
+
+  /**
+   * Protects `packet`, a whole RTP packet, whose 48-bit room index is `index`. `undefined` (and counted) where that index cannot be sent under
+   * these keys. Throws `NONCE_REUSE` where (SSRC, index) was protected before, or so long ago that nobody knows.
+   */
+  protectRtp(packet: Uint8Array, index: number): Uint8Array | undefined {
+    this.#assertLive();
+    const headerLength = rtpHeaderLength(packet);
+    if (headerLength === undefined) throw new RangeError('not an RTP packet');
+    const sequenceNumber = (packet[2]! << 8) | packet[3]!;
+    if (sequenceNumber !== index % SEQUENCE_NUMBERS) throw new RangeError('index is not of this packet');
+
+    const stream = this.#stream(readUint32(packet, 8), index);
+    if (stream === undefined) return this.#drop('unknownStream');
+    const { base } = stream;
+    if (index < base) return this.#drop('belowBase');
+    // RFC 3711 §9.2: no more than 2^48 packets under one key, or keystream repeats.
+    if (index - base >= SRTP_INDICES) return this.#drop('exhausted');
+    stream.used ??= new ReplayWindow(SEND_WINDOW_PACKETS, this.#resumed ? index : base);
+    if (index < stream.used.floor) return this.#drop('belowFloor');
+    if (!stream.used.check(index)) {
+      throw new RekeycastError('NONCE_REUSE', `index ${index} was protected before under these keys`);
+    }
+    // Before the cipher runs: whatever happens there, this index is spent.
+    stream.used.update(index);
+    return this.#transform.sealRtp(packet, headerLength, index - base);
+  }
+
+  /** Protects a compound RTCP packet; `undefined` (and counted) where no index is left. */
+  protectRtcp(packet: Uint8Array): Uint8Array | undefined {
+    this.#assertLive();
+    if (packet.length < RTCP_CLEAR_BYTES) throw new RangeError('not an RTCP packet');
+    // RFC 3711 §9.2: at most 2^31 SRTCP packets under one key.
+    if (this.#srtcpNext >= SRTCP_INDICES) return this.#drop('exhausted');
+    if (!this.#srtcpLimit.allows(this.#srtcpNext)) this.#reserve();
+    if (!this.#srtcpLimit.allows(this.#srtcpNext)) return this.#drop('aboveLimit');
+    this.#srtcpLimit.countUse();
+    return this.#transform.sealRtcp(packet, this.#srtcpNext++);
+  }
+
+  /** What a successor needs, with proposed limits: they count as soon as they are {@link granted}. The keys are shared, not copied. */
+  capture(srtcpReserve = SRTCP_SEND_RESERVE): SrtpSendState {
+    this.#assertLive();
+    return {
+      profile: this.#profile,
+      master: this.#master,
+      streams: [...this.#streams].map(([ssrc, { base }]) => ({ ssrc, base })),
+      srtcpLimit: this.#srtcpLimit.propose(this.#srtcpNext, srtcpReserve),
+    };
+  }
+
+  /** The captured state has been written. */
+  granted(state: SrtpSendState): void {
+    this.#srtcpLimit.grant(state.srtcpLimit);
+  }
+
+  /** Wipes the keys. Using the context afterwards throws `SECRET_DISPOSED`. */
+  dispose(): void {
+    this.#disposed = true;
+    this.#transform.dispose();
+    this.#master.key.dispose();
+    this.#master.salt.dispose();
+  }
+
+  #stream(ssrc: number, index: number): SendStream | undefined {
+    const known = this.#streams.get(ssrc);
+    if (known !== undefined || this.#resumed) return known;
+    const stream = { base: index - (index % SEQUENCE_NUMBERS), used: undefined };
+    this.#streams.set(ssrc, stream);
+    return stream;
+  }
+
+  #drop(reason: SrtpSendDropReason): undefined {
+    this.drops.add(reason);
+  }
+
+  #assertLive(): void {
+    if (this.#disposed) throw new RekeycastError('SECRET_DISPOSED', 'this SRTP context has been disposed');
+  }
+}
+
+interface SendStream {
+  /** The room index that has SRTP index zero. */
+  readonly base: number;
+  /** Room indices protected under these keys; `undefined` before the first. */
+  used: ReplayWindow | undefined;
+}
+
+const noReserve = (): void => {};

@@ -1,0 +1,65 @@
+import { createCipheriv } from 'node:crypto';
+import { Secret, wipe } from '../../util/secret.ts';
+import { SRTP_PROFILES, type SrtpMasterKey, type SrtpProfile } from './profile.ts';
+
+/** The keys of one direction, for RTP and for RTCP. The holder disposes each. */
+export interface SessionKeys {
+  readonly rtp: PacketKeys;
+  readonly rtcp: PacketKeys;
+}
+
+export interface PacketKeys {
+  readonly encryption: Secret;
+  /** `undefined` in AEAD profiles, which have no separate authentication key (RFC 7714 §11). */
+  readonly authentication: Secret | undefined;
+  readonly salt: Secret;
+}
+
+/** Key derivation labels (RFC 3711 §4.3.2). */
+const LABEL = {
+  rtpEncryption: 0x00,
+  rtpAuthentication: 0x01,
+  rtpSalt: 0x02,
+  rtcpEncryption: 0x03,
+  rtcpAuthentication: 0x04,
+  rtcpSalt: 0x05,
+} as const;
+
+/** HMAC-SHA1's key length (RFC 3711 §5.2). */
+const AUTHENTICATION_KEY_BYTES = 20;
+
+/** Derives a direction's session keys from its master key (RFC 3711 §4.3, key derivation rate zero). The master key stays the caller's. */
+export function deriveSessionKeys(profile: SrtpProfile, master: SrtpMasterKey): SessionKeys {
+  const { keyBytes, saltBytes } = SRTP_PROFILES[profile];
+  const authenticated = profile === 'AES_CM_128_HMAC_SHA1_80';
+  const derive = (label: number, length: number) => derivePart(master, label, length);
+  return {
+    rtp: {
+      encryption: derive(LABEL.rtpEncryption, keyBytes),
+      authentication: authenticated ? derive(LABEL.rtpAuthentication, AUTHENTICATION_KEY_BYTES) : undefined,
+      salt: derive(LABEL.rtpSalt, saltBytes),
+    },
+    rtcp: {
+      encryption: derive(LABEL.rtcpEncryption, keyBytes),
+      authentication: authenticated ? derive(LABEL.rtcpAuthentication, AUTHENTICATION_KEY_BYTES) : undefined,
+      salt: derive(LABEL.rtcpSalt, saltBytes),
+    },
+  };
+}
+
+/** The pseudorandom function: AES counter mode keystream, AES-256 where the master key is that long (RFC 3711 §4.3.3, RFC 6188 §3). */
+function derivePart(master: SrtpMasterKey, label: number, length: number): Secret {
+  const iv = new Uint8Array(16);
+  // A 96-bit salt stands left-aligned in the 112-bit field, padded with zeroes (RFC 7714 §11).
+  iv.set(master.salt.bytes);
+  // RFC 3711 §4.3.1: key_id is the label and a 48-bit index, which is zero at derivation rate zero.
+  iv[7] = iv[7]! ^ label;
+  const cipher = createCipheriv(
+    master.key.length === 32 ? 'aes-256-ctr' : 'aes-128-ctr',
+    master.key.bytes,
+    iv,
+  );
+  const part = Secret.take(cipher.update(new Uint8Array(length)));
+  wipe(iv);
+  return part;
+}
