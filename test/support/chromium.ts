@@ -50,6 +50,10 @@ export class ChromiumBrowser {
     return new ChromiumBrowser(browser);
   }
 
+  get version(): string {
+    return this.#browser.version();
+  }
+
   async openPage(url: string, name = 'page'): Promise<TestPage> {
     const context = await this.#browser.newContext();
     await context.addInitScript(installProbe);

@@ -76,6 +76,12 @@ export class UdpRelay {
     this.#upstreams.get(peer)?.send(bytes, this.#serverPort, LOOPBACK);
   }
 
+  /** Sends bytes to this browser from the address that it takes for the server's. */
+  sendTo(peer: string, bytes: Uint8Array): void {
+    const colon = peer.lastIndexOf(':');
+    this.#front.send(bytes, Number(peer.slice(colon + 1)), peer.slice(0, colon));
+  }
+
   close(): void {
     for (const line of Object.values(this.#lines)) line.close();
     for (const socket of this.#upstreams.values()) socket.close();
@@ -102,12 +108,8 @@ export class UdpRelay {
   }
 
   #deliver({ direction, peer, bytes }: Datagram): void {
-    if (direction === 'up') {
-      this.sendAs(peer, bytes);
-      return;
-    }
-    const colon = peer.lastIndexOf(':');
-    this.#front.send(bytes, Number(peer.slice(colon + 1)), peer.slice(0, colon));
+    if (direction === 'up') this.sendAs(peer, bytes);
+    else this.sendTo(peer, bytes);
   }
 }
 

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { LOOPBACK } from './ports.ts';
-import { DelayLine } from './relay.ts';
+import { DelayLine, type Direction } from './relay.ts';
 
 /**
  * Stands between the browsers and the server's TCP port and delays bytes and ends of stream in both directions. The kernel still
@@ -10,6 +10,8 @@ import { DelayLine } from './relay.ts';
 export class TcpRelay {
   readonly port: number;
   delayMs: number;
+  /** Called for all bytes as they reach the relay. */
+  onBytes: ((direction: Direction, bytes: Buffer) => void) | undefined;
   readonly #server: Server;
   readonly #serverPort: number;
   readonly #sockets = new Set<Socket>();
@@ -44,13 +46,16 @@ export class TcpRelay {
       this.#sockets.add(socket);
       socket.setNoDelay(true);
     }
-    this.#pipe(front, back);
-    this.#pipe(back, front);
+    this.#pipe('up', front, back);
+    this.#pipe('down', back, front);
   }
 
-  #pipe(from: Socket, to: Socket): void {
+  #pipe(direction: Direction, from: Socket, to: Socket): void {
     const line = new DelayLine();
-    from.on('data', (bytes) => line.push(this.delayMs, () => to.writable && to.write(bytes)));
+    from.on('data', (bytes: Buffer) => {
+      this.onBytes?.(direction, bytes);
+      line.push(this.delayMs, () => to.writable && to.write(bytes));
+    });
     from.on('end', () => line.push(this.delayMs, () => to.end()));
     from.on('error', () => line.push(this.delayMs, () => to.destroy()));
     from.on('close', () => {

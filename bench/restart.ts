@@ -1,0 +1,221 @@
+import { writeFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { Broadcast } from '../test/support/broadcast.ts';
+import { datagramKind } from '../test/support/capture.ts';
+import { ChromiumBrowser } from '../test/support/chromium.ts';
+import { gapAround, longestGap } from '../test/support/gaps.ts';
+import type { TestPage } from '../test/support/test-page.ts';
+import { elapse, until } from '../test/support/wait.ts';
+import { machine, markdownTable, type Row } from './table.ts';
+
+/**
+ * What a restart costs the people in the room: a broadcaster and two viewers in Chromium, `kill -9`, some time without a server, a new
+ * process. First on plain loopback, then with 100 ms of round trip over UDP and TCP.
+ */
+
+const USAGE = `usage: npm run bench:restart -- [--repeat <n>] [--down <ms,ms,...>] [--no-write]`;
+const RTT_MS = 100;
+const FRAME_MS = 33;
+/** Time for bitrate and buffers to be as before, between two restarts. */
+const SETTLE_MS = 3_000;
+/** How long after the spawn frames are looked at. */
+const OBSERVED_MS = 4_000;
+const RESULTS = 'bench/RESULTS-restart.md';
+
+const COUNTERS = ['packetsLost', 'retransmittedPacketsReceived', 'nackCount', 'pliCount'] as const;
+type Counter = (typeof COUNTERS)[number];
+
+/** One restart as one viewer saw it, or as the relay and the server's log did. */
+interface Restart {
+  /** At each viewer: longest time without a frame around the outage, less the outage. */
+  readonly beyondDowntime: number[];
+  /** At each viewer: longest time without a frame after frames had come back. */
+  readonly rekeyGap: number[];
+  readonly spawnToFirstPacket: number;
+  /** From the offer of the new keys to the end of the old ones, each page, in ms. */
+  readonly staleKeys: number[];
+  readonly counters: Record<Counter, number[]>;
+}
+
+const { values: options } = parseArgs({
+  options: {
+    repeat: { type: 'string' },
+    down: { type: 'string', default: '200,1000,5000,15000,60000' },
+    'no-write': { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  },
+});
+if (options.help) {
+  console.log(USAGE);
+  process.exit(0);
+}
+
+const browser = await ChromiumBrowser.launch();
+const sections: string[] = [];
+try {
+  for (const downMs of options.down.split(',').map(Number)) {
+    const restarts = await measure(downMs, 0, repeatsFor(downMs));
+    report(`kill -9, ${downMs / 1000} s without a server`, rowsOfRestart(restarts));
+  }
+  const far = await measure(1_000, RTT_MS / 2, repeatsFor(1_000));
+  report(`kill -9, 1 s without a server, ${RTT_MS} ms of round trip`, [
+    ...rowsOfRekey(far),
+    ...rowsOfRestart(far, ''),
+  ]);
+} finally {
+  await browser.close();
+}
+const text = [
+  '# What a restart costs',
+  '',
+  `\`npm run bench:restart\` on ${machine()}, Chromium ${browser.version}.`,
+  'A broadcaster and two viewers share these processors with the server and the relays.',
+  '',
+  ...sections,
+].join('\n');
+if (!options['no-write']) writeFileSync(RESULTS, text);
+
+function report(title: string, rows: readonly Row[]): void {
+  const section = `## ${title}\n\n${markdownTable(rows)}\n`;
+  sections.push(section);
+  console.log(section);
+}
+
+function repeatsFor(downMs: number): number {
+  if (options.repeat !== undefined) return Number(options.repeat);
+  if (downMs >= 60_000) return 2;
+  if (downMs >= 15_000) return 3;
+  return downMs >= 5_000 ? 5 : 10;
+}
+
+async function measure(downMs: number, delayMs: number, repeats: number): Promise<Restart[]> {
+  const broadcast = await Broadcast.start({ browser, delayMs });
+  const restarts: Restart[] = [];
+  try {
+    for (let i = 0; i < repeats; i++) restarts.push(await measureOne(broadcast, downMs));
+  } finally {
+    await broadcast.dispose();
+  }
+  return restarts;
+}
+
+async function measureOne(broadcast: Broadcast, downMs: number): Promise<Restart> {
+  const { server, udp, viewers, pages } = broadcast;
+  await elapse(SETTLE_MS);
+  const epochs = await Promise.all(pages.map(async (page) => (await page.facts()).epoch));
+  const before = await Promise.all(viewers.map(counters));
+  const seenEvents = server.events('stale-keys-destroyed').length;
+
+  const killed = await server.kill();
+  await elapse(Math.max(0, downMs - (performance.now() - killed.at)));
+  let firstPacketAt: number | undefined;
+  udp.onDatagram = ({ direction, at, bytes }) => {
+    if (direction === 'down' && datagramKind(bytes) === 'rtp') firstPacketAt ??= at;
+    return undefined;
+  };
+  const run = server.spawn();
+  await server.ready();
+  for (const [i, page] of pages.entries()) {
+    await page.waitForFacts('has new keys', (facts) => facts.epoch > epochs[i]!, 40_000);
+  }
+  await until('packets go out', () => firstPacketAt !== undefined);
+  udp.onDatagram = undefined;
+  const observedUntil = run.spawnedAtWall + OBSERVED_MS;
+  for (const viewer of viewers) await viewer.waitPlaying(Math.max(observedUntil, Date.now()), 40_000);
+
+  const frames = await Promise.all(viewers.map((viewer) => viewer.frames()));
+  const after = await Promise.all(viewers.map(counters));
+  const downtime = run.spawnedAtWall - killed.atWall;
+  return {
+    beyondDowntime: frames.map((one) => outageOf(one, killed.atWall, run.spawnedAtWall).length - downtime),
+    rekeyGap: frames.map((one) => {
+      const resumedAt = outageOf(one, killed.atWall, run.spawnedAtWall).to + 1;
+      return longestGap(one, resumedAt, observedUntil)?.length ?? Number.NaN;
+    }),
+    spawnToFirstPacket: firstPacketAt! - run.spawnedAt,
+    staleKeys: server
+      .events('stale-keys-destroyed')
+      .slice(seenEvents)
+      .map((line) => line.fields.sinceOfferMs)
+      .filter((value) => typeof value === 'number'),
+    counters: Object.fromEntries(
+      COUNTERS.map((name) => [name, after.map((one, i) => one[name] - before[i]![name])]),
+    ) as Record<Counter, number[]>,
+  };
+}
+
+/** The gap that spans the outage: the one around its middle. */
+function outageOf(
+  frames: readonly number[],
+  killedAt: number,
+  spawnedAt: number,
+): { length: number; to: number } {
+  const gap = gapAround(frames, (killedAt + spawnedAt) / 2);
+  if (gap === undefined) throw new Error('there are no frames around the outage');
+  return gap;
+}
+
+async function counters(viewer: TestPage): Promise<Record<Counter, number>> {
+  const report = await viewer.stat('inbound-rtp', 'video');
+  return Object.fromEntries(COUNTERS.map((name) => [name, Number(report[name] ?? 0)])) as Record<
+    Counter,
+    number
+  >;
+}
+
+function rowsOfRestart(restarts: readonly Restart[], goal = '≤ 150 ms median, ≤ 400 ms worst'): Row[] {
+  const perViewer = (name: Counter, what: string): Row => ({
+    what,
+    values: restarts.flatMap((one) => one.counters[name]),
+    unit: '',
+    goal: '',
+  });
+  return [
+    {
+      what: 'no frame at the viewer beyond the downtime',
+      values: restarts.flatMap((one) => one.beyondDowntime),
+      unit: 'ms',
+      goal,
+    },
+    {
+      what: 'spawn → first forwarded packet',
+      values: restarts.map((one) => one.spawnToFirstPacket),
+      unit: 'ms',
+      goal: '≤ 120 ms',
+    },
+    {
+      what: 'longest gap between frames after they had come back',
+      values: restarts.flatMap((one) => one.rekeyGap),
+      unit: 'ms',
+      goal: '',
+    },
+    perViewer('packetsLost', 'packets lost'),
+    perViewer('retransmittedPacketsReceived', 'packets recovered'),
+    perViewer('nackCount', 'NACKs'),
+    perViewer('pliCount', 'keyframe requests'),
+  ];
+}
+
+function rowsOfRekey(restarts: readonly Restart[]): Row[] {
+  const stale = restarts.flatMap((one) => one.staleKeys);
+  return [
+    {
+      what: 're-key offer → stale keys destroyed',
+      values: stale,
+      unit: 'ms',
+      goal: `≤ 1 RTT + 20 ms = ${RTT_MS + 20} ms`,
+    },
+    {
+      what: 'the same in round trips',
+      values: stale.map((ms) => ms / RTT_MS),
+      unit: 'RTT',
+      goal: `≤ ${(RTT_MS + 20) / RTT_MS} RTT`,
+    },
+    {
+      what: 'frame gap of the in-place re-key at the viewer',
+      values: restarts.flatMap((one) => one.rekeyGap),
+      unit: 'ms',
+      goal: `≤ 1.5 RTT + 33 ms = ${1.5 * RTT_MS + FRAME_MS} ms`,
+    },
+  ];
+}

@@ -1,0 +1,71 @@
+import { describe, expect, it } from 'vitest';
+import type { Broadcast } from '../support/broadcast.ts';
+import { datagramKind } from '../support/capture.ts';
+import { startBroadcast } from '../support/fixture.ts';
+import { expectSurvival } from '../support/survival.ts';
+import type { TestPage } from '../support/test-page.ts';
+import { elapse, until } from '../support/wait.ts';
+
+/** What nobody calls an interruption on a busy machine; a reset or a wrong key costs far more. */
+const UNDISTURBED_MS = 700;
+const BATCH = 50;
+
+describe('datagrams of the past', { timeout: 120_000 }, () => {
+  it('change nothing for anybody when they are sent again after the re-key', async () => {
+    const running = await startBroadcast({ record: true });
+    await until('there is something to replay', () => running.udp.capture.length > 1_000);
+    await expectSurvival(running, () => running.server.restart(300));
+    running.udp.recording = false;
+    const old = running.udp.capture.filter((one) => one.at < running.server.run.spawnedAt);
+    expect(new Set(old.map((one) => datagramKind(one.bytes)))).toContain('rtp');
+    await expectUndisturbed(running, async () => {
+      for (const [count, { direction, peer, bytes }] of old.entries()) {
+        if (direction === 'down') running.udp.sendTo(peer, bytes);
+        // Under the address of then and under all that came later.
+        else for (const address of running.udp.peers) running.udp.sendAs(address, bytes);
+        if (count % BATCH === 0) await elapse(5);
+      }
+    });
+  });
+
+  it('change nothing when they are sent twice at once, or with a bit flipped', async () => {
+    const running = await startBroadcast();
+    await expectUndisturbed(running, async () => {
+      let copies = 0;
+      running.udp.onDatagram = ({ direction, peer, bytes }) => {
+        if (datagramKind(bytes) !== 'stun') {
+          const flipped = new Uint8Array(bytes);
+          flipped[flipped.length - 1]! ^= 1;
+          for (const copy of [flipped, bytes]) {
+            if (direction === 'up') running.udp.sendAs(peer, copy);
+            else running.udp.sendTo(peer, copy);
+          }
+          copies += 1;
+        }
+        return undefined;
+      };
+      await until('many were copied', () => copies > 2_000);
+      running.udp.onDatagram = undefined;
+    });
+  });
+});
+
+/** Runs an attack and expects that no viewer and no connection notices. */
+async function expectUndisturbed(running: Broadcast, attack: () => Promise<void>): Promise<void> {
+  const before = await Promise.all(running.pages.map(view));
+  const from = Date.now();
+  await attack();
+  const to = Date.now();
+  for (const viewer of running.viewers) {
+    await viewer.waitPlaying(to);
+    const gap = await viewer.longestGap(from, to);
+    expect(gap?.length, `${viewer.name} without a frame`).toBeLessThan(UNDISTURBED_MS);
+  }
+  expect(await Promise.all(running.pages.map(view))).toEqual(before);
+  expect(running.server.running).toBe(true);
+}
+
+async function view(page: TestPage): Promise<unknown> {
+  const { role, epoch, connections, instance } = await page.facts();
+  return { role, epoch, connections, instance, states: await page.connections() };
+}

@@ -1,0 +1,24 @@
+import { onTestFinished } from 'vitest';
+import { Broadcast, type BroadcastOptions } from './broadcast.ts';
+import { type ServerOptions, ServerProcess } from './process.ts';
+
+/** A broadcast with viewers that lives as long as the test. */
+export async function startBroadcast(options: BroadcastOptions = {}): Promise<Broadcast> {
+  const broadcast = await Broadcast.start(options);
+  onTestFinished(() => broadcast.dispose());
+  return broadcast;
+}
+
+/** A server with relays and a browser, nobody there yet, that lives as long as the test. */
+export async function prepareBroadcast(options: BroadcastOptions = {}): Promise<Broadcast> {
+  const broadcast = await Broadcast.prepare(options);
+  onTestFinished(() => broadcast.dispose());
+  return broadcast;
+}
+
+/** Ports and directories of a server, not running yet, that lives as long as the test. */
+export async function prepareServer(options: ServerOptions = {}): Promise<ServerProcess> {
+  const server = await ServerProcess.prepare(options);
+  onTestFinished(() => server.dispose());
+  return server;
+}

@@ -1,0 +1,57 @@
+import { expect } from 'vitest';
+import { type Broadcast, waitConnected } from './broadcast.ts';
+import type { PageFacts, TestPage } from './test-page.ts';
+import { until } from './wait.ts';
+
+const SURVIVAL_TIMEOUT_MS = 30_000;
+
+/** How a page stood before an outage. */
+interface Standing {
+  readonly page: TestPage;
+  readonly facts: PageFacts;
+  readonly certificate: string | undefined;
+}
+
+/**
+ * Runs an outage at the end of which a server serves, and expects of every page what the whole project is about: the one
+ * RTCPeerConnection it has ever made goes on, under new keys, with the same certificate, and with sound and picture.
+ */
+export async function expectSurvival(broadcast: Broadcast, outage: () => Promise<unknown>): Promise<void> {
+  const before = await Promise.all(broadcast.pages.map(standing));
+  await outage();
+  const backAt = Date.now();
+  await Promise.all(before.map((one) => expectSameConnection(one)));
+  await Promise.all(broadcast.viewers.map((viewer) => expectMedia(viewer, backAt)));
+}
+
+export async function standing(page: TestPage): Promise<Standing> {
+  return { page, facts: await page.facts(), certificate: await page.certificateDer() };
+}
+
+async function expectSameConnection({ page, facts: before, certificate }: Standing): Promise<void> {
+  const after = await page.waitForFacts(
+    `has keys of an epoch after ${before.epoch}`,
+    (facts) => facts.epoch > before.epoch && facts.instance !== before.instance,
+    SURVIVAL_TIMEOUT_MS,
+  );
+  await waitConnected(page, SURVIVAL_TIMEOUT_MS);
+  expect(certificate).toMatch(/^30/);
+  expect(await page.certificateDer()).toBe(certificate);
+  await page.waitForFacts('has compared the certificates', (facts) => facts.certificate === 'same');
+  expect(after).toMatchObject({
+    role: before.role,
+    connections: before.connections,
+    certificateSha256: before.certificateSha256,
+  });
+  expect(await page.connections()).toHaveLength(before.connections);
+}
+
+/** Waits until this viewer sees and hears something that arrived after `since` (milliseconds since 1970). */
+export async function expectMedia(viewer: TestPage, since: number): Promise<void> {
+  await viewer.waitPlaying(since, SURVIVAL_TIMEOUT_MS);
+  const heard = Number((await viewer.stat('inbound-rtp', 'audio')).packetsReceived);
+  await until(
+    `${viewer.name} hears something`,
+    async () => Number((await viewer.stat('inbound-rtp', 'audio')).packetsReceived) > heard,
+  );
+}

@@ -1,0 +1,67 @@
+import { once } from 'node:events';
+import WebSocket from 'ws';
+import {
+  type ClientMessage,
+  type ServerMessage,
+  SUBPROTOCOL,
+  TOKEN_SUBPROTOCOL_PREFIX,
+} from '../../src/signaling/protocol.ts';
+import { until } from './wait.ts';
+
+/** A page's signaling without a page: says exactly what a test tells it to say. */
+export class WsClient {
+  readonly messages: ServerMessage[] = [];
+  /** The WebSocket close code; `undefined` while it is open. */
+  closeCode: number | undefined;
+  readonly #socket: WebSocket;
+
+  private constructor(socket: WebSocket) {
+    this.#socket = socket;
+    socket.on('message', (data) => this.messages.push(JSON.parse(String(data)) as ServerMessage));
+    socket.on('close', (code) => {
+      this.closeCode = code;
+    });
+    socket.on('error', () => undefined);
+  }
+
+  /** `url` is the page's. Rejects, with the HTTP status in its words, where the upgrade is refused. */
+  static async connect(
+    url: string,
+    options: { token?: string; protocols?: string[]; origin?: string } = {},
+  ): Promise<WsClient> {
+    const { token, origin = new URL(url).origin } = options;
+    const protocols = options.protocols ?? [
+      SUBPROTOCOL,
+      ...(token === undefined ? [] : [TOKEN_SUBPROTOCOL_PREFIX + token]),
+    ];
+    const socket = new WebSocket(`${url.replace(/^http/, 'ws')}ws`, protocols, { origin });
+    const client = new WsClient(socket);
+    await once(socket, 'open');
+    return client;
+  }
+
+  say(message: ClientMessage): void {
+    this.sayRaw(JSON.stringify(message));
+  }
+
+  sayRaw(data: string | Uint8Array): void {
+    this.#socket.send(data);
+  }
+
+  /** Waits for a message of this type, already here or still to come. */
+  async hear<Type extends ServerMessage['type']>(
+    type: Type,
+  ): Promise<Extract<ServerMessage, { type: Type }>> {
+    return until(`the server says ${type}`, () =>
+      this.messages.find((one): one is Extract<ServerMessage, { type: Type }> => one.type === type),
+    );
+  }
+
+  async closed(): Promise<number> {
+    return until('the server closes the WebSocket', () => this.closeCode);
+  }
+
+  close(): void {
+    this.#socket.terminate();
+  }
+}
