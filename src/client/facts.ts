@@ -1,0 +1,65 @@
+import type { Role } from '../signaling/protocol.ts';
+import type { CertificateDigest, CertificateVerdict } from './certificate.ts';
+
+/**
+ * - `connecting`: not taken in yet, or the first connection is not up
+ * - `camera`: waiting for the camera
+ * - `live`: media moves
+ * - `waiting`: nobody broadcasts
+ * - `rekeying`: new keys are being agreed on, on the same connection
+ * - `interrupted`: the media connection is down, signaling is up
+ * - `reconnecting`: signaling is lost; the media may well go on
+ * - `stopped`: the page does not come back by itself
+ */
+export type PageState =
+  | 'connecting'
+  | 'camera'
+  | 'live'
+  | 'waiting'
+  | 'rekeying'
+  | 'interrupted'
+  | 'reconnecting'
+  | 'stopped';
+
+export type CameraProblem =
+  | 'camera-denied'
+  | 'camera-missing'
+  | 'camera-in-use'
+  | 'camera-insecure'
+  | 'camera-lost'
+  | 'camera-failed';
+
+export type Problem =
+  | CameraProblem
+  | 'broadcaster-present'
+  | 'room-full'
+  | 'rate-limited'
+  | 'superseded'
+  | 'left'
+  | 'refused';
+
+/** What the page shows: in words on its face, and as data attributes of `<main id="app">`. */
+export interface Facts {
+  readonly role: Role | undefined;
+  readonly state: PageState;
+  /** Key epoch confirmed by the server. */
+  readonly epoch: number | undefined;
+  readonly viewers: number;
+  readonly onAir: boolean;
+  /** Restarts of the server during which this page kept its session and its picture. */
+  readonly restarts: number;
+  /** RTCPeerConnections ever made. */
+  readonly connections: number;
+  readonly certificate: CertificateVerdict;
+  readonly certificateSource: CertificateDigest['source'] | undefined;
+  readonly certificateSha256: string;
+  /** Longest time without a frame (a broadcaster: without a connection) around the last restart. */
+  readonly lastGapMs: number | undefined;
+  readonly frames: number;
+  readonly instance: string;
+  readonly problem: Problem | undefined;
+  /** The room shows something on this page now. */
+  readonly picture: boolean;
+  readonly canBroadcast: boolean;
+  readonly canStop: boolean;
+}

@@ -1,0 +1,56 @@
+import type { Millis } from '../util/clock.ts';
+
+/** A gap that ended this shortly before the loss was noticed belongs to it. */
+const BEFORE_NOTICED_MS = 1_000;
+/** New keys are in use well before this; gaps that begin later are the network's own. */
+const AFTER_RETURN_MS = 5_000;
+
+/**
+ * The longest time without a picture (or, for a broadcaster, without a connection) around the last restart. A gap counts when
+ * it begins before the window ends, so that a picture that comes back late is not missed.
+ */
+export class GapMeter {
+  #last: Millis | undefined;
+  #largestOfLate: { readonly ms: number; readonly endedAt: Millis } | undefined;
+  #windowEnd: Millis | undefined;
+  #longest: number | undefined;
+
+  /** In milliseconds; `undefined` before the first restart. */
+  get longestMs(): number | undefined {
+    return this.#longest;
+  }
+
+  /** A frame was shown at `at`. */
+  frame(at: Millis): void {
+    const before = this.#last;
+    this.#last = at;
+    if (before !== undefined && at > before) this.gap(before, at);
+  }
+
+  /** Nothing was there between these two moments. */
+  gap(from: Millis, to: Millis): void {
+    const ms = to - from;
+    if (this.#windowEnd !== undefined && from <= this.#windowEnd) {
+      this.#longest = Math.max(this.#longest ?? 0, ms);
+    }
+    const late = this.#largestOfLate;
+    if (late === undefined || ms >= late.ms || to - late.endedAt > BEFORE_NOTICED_MS) {
+      this.#largestOfLate = { ms, endedAt: to };
+    }
+  }
+
+  /** Frames are not shown for a reason of our own (hidden page, other role): what comes next ends no gap. */
+  pause(): void {
+    this.#last = undefined;
+  }
+
+  handleLost(now: Millis): void {
+    const late = this.#largestOfLate;
+    this.#windowEnd = Number.POSITIVE_INFINITY;
+    this.#longest = late !== undefined && now - late.endedAt <= BEFORE_NOTICED_MS ? late.ms : 0;
+  }
+
+  handleReturned(now: Millis): void {
+    if (this.#windowEnd !== undefined) this.#windowEnd = now + AFTER_RETURN_MS;
+  }
+}

@@ -1,0 +1,391 @@
+import { CLOSE_CODE, type ClientMessage, type Role, type ServerMessage } from '../signaling/protocol.ts';
+import { earliest, type Millis } from '../util/clock.ts';
+import { Casting, type CastingOutput } from './casting.ts';
+import { type CertificateDigest, CertificateWatch } from './certificate.ts';
+import {
+  type ApplyOffer,
+  Connections,
+  type ConnectionsOutput,
+  type OfferMessage,
+  type PeerState,
+} from './connections.ts';
+import type { CameraProblem, Facts, PageState, Problem } from './facts.ts';
+import { GapMeter } from './gaps.ts';
+import { Link, type LinkOutput } from './link.ts';
+
+export type PageInput =
+  | { readonly kind: 'start' }
+  | { readonly kind: 'probed'; readonly attempt: number; readonly ready: boolean }
+  | { readonly kind: 'opened'; readonly attempt: number }
+  | { readonly kind: 'received'; readonly attempt: number; readonly message: ServerMessage }
+  | { readonly kind: 'closed'; readonly attempt: number; readonly code: number }
+  /** The network is back, or the page is looked at again. */
+  | { readonly kind: 'wake' }
+  | { readonly kind: 'visibility'; readonly hidden: boolean }
+  | { readonly kind: 'leaving' }
+  | { readonly kind: 'answered'; readonly peer: number; readonly offer: number; readonly sdp: string }
+  | { readonly kind: 'answerFailed'; readonly peer: number }
+  | { readonly kind: 'peerState'; readonly peer: number; readonly state: PeerState }
+  /** A frame was presented at `at`; `peer` is `undefined` for the broadcaster's own preview. */
+  | { readonly kind: 'frame'; readonly peer: number | undefined; readonly at: Millis }
+  | { readonly kind: 'progress'; readonly peer: number }
+  | { readonly kind: 'certificate'; readonly digest: CertificateDigest }
+  | { readonly kind: 'cameraReady' }
+  | { readonly kind: 'cameraGone'; readonly problem: CameraProblem }
+  | { readonly kind: 'press'; readonly button: 'broadcast' | 'stop' };
+
+export type PageOutput =
+  | { readonly kind: 'probe'; readonly attempt: number }
+  | { readonly kind: 'openSocket'; readonly attempt: number; readonly protocols: readonly string[] }
+  | { readonly kind: 'closeSocket'; readonly attempt: number }
+  | { readonly kind: 'send'; readonly message: ClientMessage }
+  | ApplyOffer
+  | { readonly kind: 'show'; readonly peer: number | undefined }
+  | { readonly kind: 'closePeer'; readonly peer: number }
+  | { readonly kind: 'readCertificate'; readonly peer: number }
+  | { readonly kind: 'openCamera' }
+  | { readonly kind: 'closeCamera' };
+
+export interface PageOptions {
+  /** The browser starts a new DTLS association when the fingerprint changes. */
+  readonly rekeyInPlace: boolean;
+  readonly jitter: () => number;
+}
+
+/** The server answers a join, a resume and a report in one turn; silence means a host that is gone. */
+const REPLY_TIMEOUT_MS = 5_000;
+/** A full room is not asked again before. */
+const FULL_DELAY_MS = 10_000;
+
+/**
+ * The page as a state machine: `handle` one input, then drain `pollOutput` until `undefined`; call `handleTimeout` when `nextTimeout`
+ * has passed. It owns no socket, peer connection, camera or timer.
+ *
+ *   1. start ─▶ openSocket ─▶ opened: join, or a resume token in the handshake
+ *   2. welcome (role) ─▶ a broadcaster's camera is opened
+ *   3. offer ─▶ apply (with the camera's tracks) ─▶ answered ─▶ answer
+ *   4. keyed, frames ─▶ playing
+ *   5. closed ─▶ probe … ─▶ openSocket with the token ─▶ welcome, offer: the media has gone on meanwhile
+ */
+export class Page {
+  readonly #outputs: PageOutput[] = [];
+  readonly #link: Link;
+  readonly #casting = new Casting();
+  readonly #connections = new Connections();
+  readonly #gaps = new GapMeter();
+  readonly #certificates = new CertificateWatch();
+  /** Offers of the present link without an answer: after a reconnect the server makes new ones. */
+  readonly #openOffers = new Set<string>();
+  #rekeyInPlace: boolean;
+  #presence: 'new' | 'welcome' | 'lost' | 'stopped' = 'new';
+  #outageFrom: Millis | undefined;
+  #viewers = 0;
+  #onAir = false;
+  #epoch: number | undefined;
+  #restarts = 0;
+  #frames = 0;
+  #instance = '';
+  #problem: Problem | undefined;
+
+  constructor(options: PageOptions) {
+    this.#rekeyInPlace = options.rekeyInPlace;
+    this.#link = new Link({
+      jitter: options.jitter,
+      mediaAlive: () => this.#connections.inUse?.state === 'connected',
+    });
+  }
+
+  handle(input: PageInput, now: Millis): void {
+    this.#dispatch(input, now);
+    this.#settle(now);
+  }
+
+  nextTimeout(): Millis | undefined {
+    return earliest(this.#link.nextTimeout(), this.#connections.nextTimeout());
+  }
+
+  handleTimeout(now: Millis): void {
+    this.#link.handleTimeout(now);
+    this.#connections.handleTimeout(now);
+    this.#settle(now);
+  }
+
+  pollOutput(): PageOutput | undefined {
+    return this.#outputs.shift();
+  }
+
+  facts(): Facts {
+    const { role, camera, publishing } = this.#casting;
+    const welcome = this.#presence === 'welcome';
+    return {
+      role,
+      state: this.#state(),
+      epoch: this.#epoch,
+      viewers: this.#viewers,
+      onAir: this.#onAir,
+      restarts: this.#restarts,
+      connections: this.#connections.made,
+      certificate: this.#certificates.verdict,
+      certificateSource: this.#certificates.source,
+      certificateSha256: this.#certificates.sha256,
+      lastGapMs: this.#gaps.longestMs,
+      frames: this.#frames,
+      instance: this.#instance,
+      problem: this.#problem,
+      picture: role === 'broadcaster' ? camera === 'open' : this.#onAir,
+      canBroadcast: welcome && role === 'viewer' && !publishing && !this.#onAir,
+      canStop: role === 'broadcaster' && camera === 'open',
+    };
+  }
+
+  #dispatch(input: PageInput, now: Millis): void {
+    switch (input.kind) {
+      case 'start':
+        this.#link.start(now);
+        break;
+      case 'probed':
+        this.#link.handleProbe(input.attempt, input.ready, now);
+        break;
+      case 'opened':
+        this.#link.handleOpen(input.attempt, now);
+        break;
+      case 'received':
+        if (this.#link.handleMessage(input.attempt, now)) this.#receive(input.message, now);
+        break;
+      case 'closed':
+        this.#link.handleClose(input.attempt, input.code, now);
+        break;
+      case 'wake':
+        this.#link.wake(now);
+        break;
+      case 'visibility':
+        this.#gaps.pause();
+        this.#connections.handleVisibility(input.hidden);
+        break;
+      case 'leaving':
+        this.#send({ type: 'leave' });
+        this.#link.leave();
+        break;
+      case 'answered':
+        this.#answer(input.peer, input.offer, input.sdp);
+        break;
+      case 'answerFailed':
+        this.#connections.handleAnswerFailed(input.peer, now);
+        break;
+      case 'peerState':
+        this.#peerState(input.peer, input.state, now);
+        break;
+      case 'frame':
+        this.#frame(input.peer, input.at, now);
+        break;
+      case 'progress':
+        this.#connections.handleProgress(input.peer, now);
+        break;
+      case 'certificate':
+        this.#certificates.observe(input.digest);
+        break;
+      case 'cameraReady':
+        this.#problem = undefined;
+        this.#casting.handleCameraReady();
+        break;
+      case 'cameraGone':
+        if (this.#casting.handleCameraGone(input.problem)) this.#problem = input.problem;
+        break;
+      case 'press':
+        this.#problem = undefined;
+        if (input.button === 'broadcast') this.#casting.broadcast();
+        else this.#casting.stop();
+    }
+  }
+
+  #receive(message: ServerMessage, now: Millis): void {
+    switch (message.type) {
+      case 'welcome':
+        this.#welcome(message, now);
+        break;
+      case 'role':
+        this.#roleMayChange(message.role);
+        this.#casting.handleRole(message.role);
+        break;
+      case 'offer':
+        this.#roleMayChange(message.role);
+        this.#casting.handleOffer(message);
+        break;
+      case 'keyed':
+        this.#keyed(message.connection, message.epoch);
+        break;
+      case 'close':
+        this.#connections.handleClose(message.connection, now);
+        break;
+      case 'room':
+        this.#viewers = message.viewers;
+        this.#onAir = message.onAir;
+        if (!message.onAir) this.#gaps.pause();
+        this.#connections.handleOnAir(message.onAir, now);
+        break;
+      case 'error':
+        this.#error(message, now);
+    }
+  }
+
+  #welcome(message: Extract<ServerMessage, { type: 'welcome' }>, now: Millis): void {
+    const restarted = this.#instance !== '' && this.#instance !== message.instance;
+    if (restarted && message.resumed && this.#connections.inUse !== undefined) this.#restarts++;
+    this.#instance = message.instance;
+    this.#presence = 'welcome';
+    this.#link.established();
+    this.#link.setToken(message.token);
+    if (!message.resumed) this.#epoch = undefined;
+    this.#connections.handleUp(!message.resumed, now);
+    this.#gaps.handleReturned(now);
+    this.#roleMayChange(message.role);
+    this.#casting.handleWelcome(message.role);
+  }
+
+  #roleMayChange(role: Role): void {
+    if (role === this.#casting.role) return;
+    this.#gaps.pause();
+    this.#outageFrom = undefined;
+  }
+
+  #keyed(connection: number, epoch: number): void {
+    const peer = this.#connections.handleKeyed(connection, epoch);
+    if (peer === undefined) return;
+    this.#epoch = Math.max(epoch, this.#epoch ?? 0);
+    this.#outputs.push({ kind: 'readCertificate', peer });
+  }
+
+  #answer(peer: number, offer: number, sdp: string): void {
+    const connection = this.#connections.connectionOf(peer);
+    if (connection === undefined || !this.#openOffers.delete(offerKey(connection, offer))) return;
+    this.#send({ type: 'answer', connection, offer, sdp });
+  }
+
+  #error(message: Extract<ServerMessage, { type: 'error' }>, now: Millis): void {
+    switch (message.code) {
+      case 'TOKEN_UNKNOWN':
+        this.#link.setToken(undefined);
+        this.#join(now);
+        break;
+      case 'BROADCASTER_PRESENT':
+        this.#problem = 'broadcaster-present';
+        this.#casting.handleBroadcasterPresent();
+        break;
+      case 'ROOM_FULL':
+        this.#problem = 'room-full';
+        this.#link.comeBackIn(FULL_DELAY_MS, now);
+        break;
+      case 'RATE_LIMITED':
+        this.#problem = 'rate-limited';
+        break;
+      case 'SUPERSEDED':
+        this.#problem = 'superseded';
+        break;
+      case 'SDP_INVALID':
+      case 'MESSAGE_INVALID':
+      case 'MESSAGE_TOO_LARGE':
+        this.#problem = 'refused';
+    }
+  }
+
+  #peerState(peer: number, state: PeerState, now: Millis): void {
+    this.#connections.handlePeerState(peer, state, now);
+    if (state === 'connected') this.#outputs.push({ kind: 'readCertificate', peer });
+    if (this.#casting.role !== 'broadcaster' || this.#connections.inUse?.peer !== peer) return;
+    if (state !== 'connected') this.#outageFrom ??= now;
+    else if (this.#outageFrom !== undefined) {
+      this.#gaps.gap(this.#outageFrom, now);
+      this.#outageFrom = undefined;
+    }
+  }
+
+  #frame(peer: number | undefined, at: Millis, now: Millis): void {
+    if (peer === undefined) {
+      if (this.#casting.role === 'broadcaster') this.#frames++;
+      return;
+    }
+    this.#connections.handleFrame(peer, now);
+    if (this.#casting.role !== 'viewer' || peer !== this.#connections.inUse?.peer) return;
+    this.#frames++;
+    this.#gaps.frame(at);
+  }
+
+  #join(now: Millis): void {
+    this.#send({ type: 'join', capabilities: { rekeyInPlace: this.#rekeyInPlace } });
+    this.#link.expectReply(REPLY_TIMEOUT_MS, now);
+  }
+
+  #send(message: ClientMessage): void {
+    if (this.#link.isOpen) this.#outputs.push({ kind: 'send', message });
+  }
+
+  /** Lets what one part has put out reach the others. */
+  #settle(now: Millis): void {
+    for (;;) {
+      const fromLink = this.#link.pollOutput();
+      const fromCasting = fromLink === undefined ? this.#casting.pollOutput() : undefined;
+      const rest = fromLink ?? fromCasting;
+      const fromConnections = rest === undefined ? this.#connections.pollOutput() : undefined;
+      if (fromLink !== undefined) this.#fromLink(fromLink, now);
+      else if (fromCasting !== undefined) this.#fromCasting(fromCasting, now);
+      else if (fromConnections !== undefined) this.#fromConnections(fromConnections, now);
+      else return;
+    }
+  }
+
+  #fromLink(output: LinkOutput, now: Millis): void {
+    if (output.kind === 'up') {
+      if (this.#link.hasToken) this.#link.expectReply(REPLY_TIMEOUT_MS, now);
+      else this.#join(now);
+    } else if (output.kind === 'lost') {
+      if (this.#presence === 'welcome') this.#presence = 'lost';
+      this.#openOffers.clear();
+      this.#casting.handleLost();
+      this.#connections.handleDown();
+      this.#gaps.handleLost(now);
+    } else if (output.kind === 'stopped') this.#stop(output.code);
+    else this.#outputs.push(output);
+  }
+
+  #fromCasting(output: CastingOutput, now: Millis): void {
+    if (output.kind === 'send') this.#send(output.message);
+    else if (output.kind === 'answerable') this.#apply(output.offer, now);
+    else this.#outputs.push(output);
+  }
+
+  #fromConnections(output: ConnectionsOutput, now: Millis): void {
+    if (output.kind === 'inPlaceFailed') this.#rekeyInPlace = false;
+    else if (output.kind === 'send') {
+      this.#send(output.message);
+      if (output.message.type === 'stalled') this.#link.expectReply(REPLY_TIMEOUT_MS, now);
+    } else this.#outputs.push(output);
+  }
+
+  #apply(offer: OfferMessage, now: Millis): void {
+    this.#openOffers.add(offerKey(offer.connection, offer.offer));
+    this.#connections.handleOffer(offer, now);
+  }
+
+  #stop(code: number): void {
+    this.#presence = 'stopped';
+    if (code === CLOSE_CODE.superseded) this.#problem = 'superseded';
+    else this.#problem = code === CLOSE_CODE.left ? 'left' : 'refused';
+    this.#connections.handleDown();
+    this.#connections.closeAll();
+    this.#casting.close();
+  }
+
+  #state(): PageState {
+    const shown = this.#connections.inUse;
+    if (this.#presence === 'stopped') return 'stopped';
+    if (this.#presence === 'lost') return 'reconnecting';
+    if (this.#presence === 'new') return 'connecting';
+    if (this.#casting.camera === 'opening') return 'camera';
+    if (shown === undefined || (shown.state !== 'connected' && !shown.plays)) return 'connecting';
+    if (shown.rekeying) return 'rekeying';
+    if (shown.state !== 'connected') return 'interrupted';
+    return this.#casting.role === 'viewer' && !this.#onAir ? 'waiting' : 'live';
+  }
+}
+
+const offerKey = (connection: number, offer: number): string => `${connection}/${offer}`;

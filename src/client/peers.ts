@@ -1,0 +1,143 @@
+import { type CertificateDigest, fingerprintOf } from './certificate.ts';
+import type { ApplyOffer } from './connections.ts';
+import type { PageInput } from './page.ts';
+
+/** How often decoded media is looked for. A picture on the screen reports itself; this is for hidden pages and for sound only. */
+const PROGRESS_INTERVAL_MS = 1_000;
+
+interface Peer {
+  readonly pc: RTCPeerConnection;
+  /** What arrives; empty for a broadcaster. One stream for the whole life of the connection, through every re-key. */
+  readonly stream: MediaStream;
+  readonly progress: ReturnType<typeof setInterval>;
+  /** Offers are answered one after the other. */
+  busy: Promise<void>;
+  newestOffer: number;
+  decoded: number;
+}
+
+/** The RTCPeerConnections. */
+export class Peers {
+  readonly #emit: (input: PageInput) => void;
+  readonly #peers = new Map<number, Peer>();
+
+  constructor(emit: (input: PageInput) => void) {
+    this.#emit = emit;
+  }
+
+  streamOf(peer: number): MediaStream | undefined {
+    return this.#peers.get(peer)?.stream;
+  }
+
+  apply(offer: ApplyOffer, camera: MediaStream | undefined): void {
+    const entry = offer.create ? this.#create(offer.peer) : this.#peers.get(offer.peer);
+    if (entry === undefined) return;
+    entry.newestOffer = offer.offer;
+    const tracks = offer.role === 'broadcaster' ? camera : undefined;
+    entry.busy = entry.busy.then(() => this.#answer(entry, offer, tracks));
+  }
+
+  close(peer: number): void {
+    const entry = this.#peers.get(peer);
+    if (entry === undefined) return;
+    this.#peers.delete(peer);
+    clearInterval(entry.progress);
+    entry.pc.onconnectionstatechange = null;
+    entry.pc.ontrack = null;
+    entry.pc.close();
+  }
+
+  /** Reports the certificate that the server has shown in the handshake, or else the one that it announced. */
+  async readCertificate(peer: number): Promise<void> {
+    const pc = this.#peers.get(peer)?.pc;
+    if (pc === undefined) return;
+    const digest = canReadCertificates(pc) ? await transportDigest(pc) : announcedDigest(pc);
+    if (digest !== undefined) this.#emit({ kind: 'certificate', digest });
+  }
+
+  #create(peer: number): Peer {
+    const pc = new RTCPeerConnection({ iceServers: [], bundlePolicy: 'max-bundle' });
+    const stream = new MediaStream();
+    pc.ontrack = ({ track }) => stream.addTrack(track);
+    pc.onconnectionstatechange = () => this.#emit({ kind: 'peerState', peer, state: pc.connectionState });
+    const progress = setInterval(() => void this.#lookForProgress(peer), PROGRESS_INTERVAL_MS);
+    const entry: Peer = { pc, stream, progress, busy: Promise.resolve(), newestOffer: 0, decoded: 0 };
+    this.#peers.set(peer, entry);
+    return entry;
+  }
+
+  /** The answer leaves without candidates: the server is ICE-lite and learns our address from our checks (RFC 8445 §7.3.1.3). */
+  async #answer(entry: Peer, offer: ApplyOffer, camera: MediaStream | undefined): Promise<void> {
+    const { pc } = entry;
+    if (entry.newestOffer !== offer.offer) return;
+    try {
+      await pc.setRemoteDescription({ type: 'offer', sdp: offer.sdp });
+      if (camera !== undefined) attach(pc, camera);
+      await pc.setLocalDescription();
+      const sdp = pc.localDescription?.sdp ?? '';
+      this.#emit({ kind: 'answered', peer: offer.peer, offer: offer.offer, sdp });
+    } catch {
+      if (pc.signalingState !== 'closed') this.#emit({ kind: 'answerFailed', peer: offer.peer });
+    }
+  }
+
+  async #lookForProgress(peer: number): Promise<void> {
+    const entry = this.#peers.get(peer);
+    if (entry === undefined || entry.stream.getTracks().length === 0) return;
+    const decoded = countDecoded(await entry.pc.getStats());
+    if (decoded > entry.decoded) this.#emit({ kind: 'progress', peer });
+    entry.decoded = decoded;
+  }
+}
+
+/**
+ * `addTrack` takes the free transceivers that the offer has made, so the answer says `sendonly` (RFC 9429 §5.3.1). A camera that was closed
+ * and opened again takes the place of its old tracks.
+ */
+function attach(pc: RTCPeerConnection, camera: MediaStream): void {
+  for (const track of camera.getTracks()) {
+    const sender = pc.getSenders().find((candidate) => candidate.track?.kind === track.kind);
+    if (sender === undefined) pc.addTrack(track, camera);
+    else if (sender.track !== track) void sender.replaceTrack(track);
+  }
+}
+
+type InboundStats = RTCInboundRtpStreamStats & { readonly kind: string };
+
+/** Decoded frames where there is a picture, received packets where there is sound only. */
+function countDecoded(report: RTCStatsReport): number {
+  let frames = 0;
+  let picture = false;
+  let packets = 0;
+  report.forEach((stats: RTCStats) => {
+    if (stats.type !== 'inbound-rtp') return;
+    const inbound = stats as InboundStats;
+    if (inbound.kind === 'video' && (inbound.packetsReceived ?? 0) > 0) {
+      picture = true;
+      frames += inbound.framesDecoded ?? 0;
+    } else if (inbound.kind === 'audio') packets += inbound.packetsReceived ?? 0;
+  });
+  return picture ? frames : packets;
+}
+
+interface ReadableTransport {
+  getRemoteCertificates?(): ArrayBuffer[];
+}
+
+const transportOf = (pc: RTCPeerConnection): ReadableTransport | null =>
+  pc.getReceivers()[0]?.transport ?? pc.getSenders()[0]?.transport ?? null;
+
+/** `crypto.subtle` is kept from pages that came over plain http from another host. */
+const canReadCertificates = (pc: RTCPeerConnection): boolean =>
+  transportOf(pc)?.getRemoteCertificates !== undefined && globalThis.crypto?.subtle !== undefined;
+
+async function transportDigest(pc: RTCPeerConnection): Promise<CertificateDigest | undefined> {
+  const der = transportOf(pc)?.getRemoteCertificates?.()[0];
+  if (der === undefined) return undefined;
+  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', der));
+  const value = Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
+  return { algorithm: 'sha-256', value, source: 'transport' };
+}
+
+const announcedDigest = (pc: RTCPeerConnection): CertificateDigest | undefined =>
+  pc.connectionState === 'connected' ? fingerprintOf(pc.remoteDescription?.sdp ?? '') : undefined;

@@ -1,0 +1,48 @@
+import type { ClientMessage } from '../signaling/protocol.ts';
+import { PROBE_TIMEOUT_MS } from './link.ts';
+import { parseServerMessage } from './messages.ts';
+import type { PageInput } from './page.ts';
+
+/** The WebSocket and the readiness probe. At most one WebSocket is heard at a time. */
+export class Socket {
+  readonly #emit: (input: PageInput) => void;
+  #current: WebSocket | undefined;
+
+  constructor(emit: (input: PageInput) => void) {
+    this.#emit = emit;
+  }
+
+  open(attempt: number, protocols: readonly string[]): void {
+    const url = new URL('/ws', location.href);
+    url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
+    const socket = new WebSocket(url, [...protocols]);
+    this.#current = socket;
+    socket.onopen = () => this.#emit({ kind: 'opened', attempt });
+    socket.onclose = (event) => this.#emit({ kind: 'closed', attempt, code: event.code });
+    socket.onmessage = (event: MessageEvent<unknown>) => {
+      const message = typeof event.data === 'string' ? parseServerMessage(event.data) : undefined;
+      if (message !== undefined) this.#emit({ kind: 'received', attempt, message });
+    };
+  }
+
+  send(message: ClientMessage): void {
+    if (this.#current?.readyState === WebSocket.OPEN) this.#current.send(JSON.stringify(message));
+  }
+
+  close(): void {
+    const socket = this.#current;
+    this.#current = undefined;
+    if (socket === undefined) return;
+    socket.onopen = null;
+    socket.onclose = null;
+    socket.onmessage = null;
+    socket.close();
+  }
+
+  probe(attempt: number): void {
+    fetch('/readyz', { cache: 'no-store', signal: AbortSignal.timeout(PROBE_TIMEOUT_MS) }).then(
+      (response) => this.#emit({ kind: 'probed', attempt, ready: response.ok }),
+      () => this.#emit({ kind: 'probed', attempt, ready: false }),
+    );
+  }
+}
