@@ -2,7 +2,13 @@ import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { connect, createServer, type Server } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { clientHelloRandom, datagramKind, findNonceReuse, stunUsername } from '../support/capture.ts';
+import {
+  clientHelloRandom,
+  datagramKind,
+  findNonceReuse,
+  selectedProfile,
+  stunUsername,
+} from '../support/capture.ts';
 import { ChromiumBrowser } from '../support/chromium.ts';
 import { FirefoxBrowser } from '../support/firefox.ts';
 import { gapAround, longestGap } from '../support/gaps.ts';
@@ -108,6 +114,30 @@ describe('the search for nonces used twice', () => {
   it('finds an SRTCP index used twice', () => {
     const capture = [rtcp(5, 1), rtcp(6, 1), rtcp(5, 2)];
     expect(findNonceReuse(capture, () => undefined).reuses).toMatchObject([{ kind: 'rtcp', index: 5 }]);
+  });
+
+  it('finds it behind the tag where the cipher authenticates', () => {
+    const gcm = (content: number): Datagram =>
+      datagram('down', [
+        0x80,
+        200,
+        0,
+        1,
+        1,
+        2,
+        3,
+        4,
+        content,
+        ...Array<number>(24).fill(content),
+        0x80,
+        0,
+        0,
+        5,
+      ]);
+    const capture = [clientHello(5), serverHello(7), finished(), gcm(1), gcm(2)];
+    expect(findNonceReuse(capture, () => undefined).reuses).toMatchObject([{ kind: 'rtcp', index: 5 }]);
+    expect(selectedProfile(serverHello(7).bytes)).toBe('AEAD_AES_128_GCM');
+    expect(selectedProfile(clientHello(5).bytes)).toBeUndefined();
   });
 
   it('tells datagrams apart by their first bytes', () => {
@@ -235,6 +265,12 @@ const dtls = (type: number, epoch: number, body: number[]): Datagram =>
 
 const clientHello = (random: number): Datagram =>
   dtls(22, 0, [1, ...Array<number>(11).fill(0), 254, 253, ...Array<number>(32).fill(random)]);
+
+const serverHello = (profile: number): Datagram => {
+  const srtp = [0, 14, 0, 5, 0, 2, 0, profile, 0];
+  const body = [254, 253, ...Array<number>(32).fill(8), 0, 0xc0, 0x2b, 0, 0, srtp.length, ...srtp];
+  return { ...dtls(22, 0, [2, ...Array<number>(11).fill(0), ...body]), direction: 'up' };
+};
 
 const finished = (): Datagram => dtls(22, 1, [1, 2, 3, 4]);
 

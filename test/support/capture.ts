@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { SRTP_PROFILES, type SrtpProfile, srtpProfileById } from '../../src/transport/srtp/profile.ts';
 import { ByteReader, toHex } from '../../src/util/bytes.ts';
 import type { Datagram, Direction } from './relay.ts';
 
@@ -16,6 +17,10 @@ export function datagramKind(bytes: Uint8Array): DatagramKind {
 
 const HANDSHAKE = 22;
 const CLIENT_HELLO = 1;
+const SERVER_HELLO = 2;
+const USE_SRTP = 14;
+/** Before any handshake was seen. */
+const DEFAULT_PROFILE: SrtpProfile = 'AES_CM_128_HMAC_SHA1_80';
 const STUN_BINDING_REQUEST = 0x0001;
 const STUN_USERNAME = 0x0006;
 
@@ -48,6 +53,28 @@ export function clientHelloRandom(bytes: Uint8Array): string | undefined {
     // Handshake header 12 bytes, version 2, random 32 (RFC 6347 §4.3.2).
     if (type === HANDSHAKE && epoch === 0 && body[0] === CLIENT_HELLO && body.length >= 46)
       return toHex(body.subarray(14, 46));
+  }
+  return undefined;
+}
+
+/** The protection profile that a ServerHello in this datagram selects (RFC 5764 §4.1.1). */
+export function selectedProfile(bytes: Uint8Array): SrtpProfile | undefined {
+  if (datagramKind(bytes) !== 'dtls') return undefined;
+  const hello = dtlsRecords(bytes).find(
+    ({ type, epoch, body }) => type === HANDSHAKE && epoch === 0 && body[0] === SERVER_HELLO,
+  );
+  if (hello === undefined) return undefined;
+  const reader = new ByteReader(hello.body);
+  // Handshake header 12 bytes, version 2, random 32; session id; cipher suite 2, compression 1.
+  reader.bytes(46);
+  reader.vector(1);
+  reader.bytes(3);
+  const extensions = new ByteReader(reader.vector(2));
+  while (extensions.remaining > 0) {
+    const type = extensions.u16();
+    const profiles = new ByteReader(extensions.vector(2));
+    profiles.u16();
+    if (type === USE_SRTP) return srtpProfileById(profiles.u16());
   }
   return undefined;
 }
@@ -119,7 +146,7 @@ export function findNonceReuse(
     const kind = datagramKind(bytes);
     if (kind !== 'rtp' && kind !== 'rtcp') continue;
     const keys = `${owner} ${direction} ${view.keys[direction]}`;
-    const packet = kind === 'rtp' ? view.rtpIndex(keys, bytes) : srtcpIndex(bytes);
+    const packet = kind === 'rtp' ? view.rtpIndex(keys, bytes) : srtcpIndex(bytes, view.profile[direction]);
     keysSeen.add(keys);
     const id = `${keys} ${kind} ${packet.ssrc} ${packet.index}`;
     const digest = createHash('sha1').update(bytes).digest('base64');
@@ -146,12 +173,17 @@ function ownersOfAddresses(
 
 class ConnectionView {
   readonly keys: Record<Direction, string> = { up: 'initial', down: 'initial' };
+  readonly profile: Record<Direction, SrtpProfile> = { up: DEFAULT_PROFILE, down: DEFAULT_PROFILE };
   #hello = 'initial';
+  #selected: SrtpProfile = DEFAULT_PROFILE;
   readonly #highest = new Map<string, number>();
 
   observe(direction: Direction, bytes: Uint8Array): void {
     if (direction === 'down') this.#hello = clientHelloRandom(bytes) ?? this.#hello;
-    if (hasFinished(bytes)) this.keys[direction] = this.#hello;
+    else this.#selected = selectedProfile(bytes) ?? this.#selected;
+    if (!hasFinished(bytes)) return;
+    this.keys[direction] = this.#hello;
+    this.profile[direction] = this.#selected;
   }
 
   rtpIndex(keys: string, bytes: Uint8Array): { ssrc: number; index: number } {
@@ -170,14 +202,12 @@ class ConnectionView {
   }
 }
 
-/** The SRTCP index is on the wire; the authentication tag behind it has 10 bytes (AES_CM) and none follows it under GCM. */
-function srtcpIndex(bytes: Uint8Array): { ssrc: number; index: number } {
+/** The SRTCP index is on the wire: before the tag (RFC 3711 §3.4), or behind it where the cipher authenticates (RFC 7714 §17.2). */
+function srtcpIndex(bytes: Uint8Array, profile: SrtpProfile): { ssrc: number; index: number } {
   const reader = new ByteReader(bytes);
   reader.u32();
   const ssrc = reader.u32();
-  const trailer = bytes.subarray(bytes.length - TAG_BYTES - 4);
+  const behind = profile === 'AES_CM_128_HMAC_SHA1_80' ? SRTP_PROFILES[profile].tagBytes : 0;
+  const trailer = bytes.subarray(bytes.length - behind - 4);
   return { ssrc, index: new ByteReader(trailer).u32() & 0x7fffffff };
 }
-
-/** AES_CM_128_HMAC_SHA1_80, the profile the server prefers and both browsers accept. */
-const TAG_BYTES = 10;
