@@ -37,6 +37,7 @@ export interface ConnectionRecord {
   readonly epoch: number;
   readonly localUfrag: string;
   readonly localPwd: string;
+  /** Empty while an ICE restart has not been answered. */
   readonly remoteUfrag: string;
   readonly remoteFingerprint: Fingerprint;
   readonly remoteAddress: Address | undefined;

@@ -1,0 +1,143 @@
+import { isIP } from 'node:net';
+import type { MediaKind } from '../../room/media.ts';
+import type { RoomSourceState, RoomState, RoomStreamState } from '../../room/state.ts';
+import type { Address } from '../../transport/address.ts';
+import { type ByteReader, type ByteWriter, decodeUtf8, fromHex, toHex, utf8 } from '../../util/bytes.ts';
+
+/** The first byte of every record. */
+export const RECORD = { server: 1, room: 2, session: 3, peer: 4 } as const;
+
+/** Bytes of a session id. */
+export const SESSION_ID_BYTES = 8;
+
+const MAX_ROOM_STREAMS = 16;
+const MAX_ADDRESS_CHARACTERS = 64;
+const KINDS: readonly MediaKind[] = ['audio', 'video'];
+const PRODUCER = /^([0-9a-f]{16})?$/;
+
+/**
+ * A whole number of at most 53 bits and either sign. Throws `RangeError` for anything else: a limit that was
+ * rounded or cut would let an index be used twice.
+ */
+export function writeInteger(writer: ByteWriter, value: number): void {
+  if (!Number.isSafeInteger(value)) throw new RangeError(`${value} is not a whole number`);
+  writer.u8(value < 0 ? 1 : 0).u64(Math.abs(value));
+}
+
+export function readInteger(reader: ByteReader): number {
+  const sign = reader.u8();
+  const size = reader.u64();
+  if (sign > 1 || (sign === 1 && size === 0)) reader.fail();
+  return sign === 1 ? -size : size;
+}
+
+/** A whole number below 2^53 that is not negative. */
+export function writeCount(writer: ByteWriter, value: number): void {
+  if (!Number.isSafeInteger(value) || value < 0) throw new RangeError(`${value} is not a count`);
+  writer.u64(value);
+}
+
+/** Wall-clock time; fractions of a millisecond are dropped. */
+export function writeTime(writer: ByteWriter, value: number): void {
+  if (!(value >= 0 && value < 2 ** 48)) throw new RangeError(`${value} is not a time`);
+  writer.u48(Math.floor(value));
+}
+
+export function writeUint32(writer: ByteWriter, value: number): void {
+  if (!Number.isInteger(value) || value < 0 || value > 0xffff_ffff)
+    throw new RangeError(`${value} is not 32 bits`);
+  writer.u32(value);
+}
+
+/** Text of up to 65535 bytes of UTF-8. */
+export function writeText(writer: ByteWriter, text: string): void {
+  writer.vector(2, utf8(text));
+}
+
+/** Fails the reader where the text has not the expected form. */
+export function readText(reader: ByteReader, form: RegExp): string {
+  const text = decodeUtf8(reader.vector(2));
+  if (text !== undefined && form.test(text)) return text;
+  reader.fail();
+  return '';
+}
+
+/** A byte that says whether something follows. */
+export function readPresence(reader: ByteReader): boolean {
+  const value = reader.u8();
+  if (value > 1) reader.fail();
+  return value === 1;
+}
+
+export function writeAddress(writer: ByteWriter, address: Address): void {
+  writer.vector(1, utf8(address.ip)).u16(address.port);
+}
+
+export function readAddress(reader: ByteReader): Address {
+  const ip = decodeUtf8(reader.vector(1)) ?? '';
+  const port = reader.u16();
+  if (ip.length > MAX_ADDRESS_CHARACTERS || isIP(ip) === 0 || port === 0) reader.fail();
+  return { ip, port };
+}
+
+export function writeRoom(writer: ByteWriter, room: RoomState): void {
+  if (room.streams.length > MAX_ROOM_STREAMS)
+    throw new RangeError(`a room has at most ${MAX_ROOM_STREAMS} streams`);
+  if (!PRODUCER.test(room.producer)) throw new RangeError('a producer is a session id in hex');
+  writer.vector(1, fromHex(room.producer)).u8(room.streams.length);
+  for (const stream of room.streams) writeStream(writer, stream);
+}
+
+export function readRoom(reader: ByteReader): RoomState {
+  const producer = toHex(reader.vector(1));
+  if (producer.length !== 0 && producer.length !== SESSION_ID_BYTES * 2) reader.fail();
+  const count = reader.u8();
+  if (count > MAX_ROOM_STREAMS) reader.fail();
+  const streams: RoomStreamState[] = [];
+  for (let i = 0; i < count && !reader.failed; i++) streams.push(readStream(reader));
+  return { producer, streams };
+}
+
+function writeStream(writer: ByteWriter, stream: RoomStreamState): void {
+  writer.u8(KINDS.indexOf(stream.kind));
+  writeUint32(writer, stream.ssrc);
+  writeUint32(writer, stream.rtxSsrc);
+  writeCount(writer, stream.limit);
+  writeUint32(writer, stream.timestamp);
+  writeTime(writer, stream.timestampAt);
+  writer.u8(stream.source === undefined ? 0 : 1);
+  if (stream.source === undefined) return;
+  writeUint32(writer, stream.source.ssrc);
+  writer.u8(stream.source.payloadType);
+  writeInteger(writer, stream.source.highest);
+  writeInteger(writer, stream.source.indexOffset);
+  writeInteger(writer, stream.source.timestampOffset);
+}
+
+function readStream(reader: ByteReader): RoomStreamState {
+  const kind = KINDS[reader.u8()];
+  if (kind === undefined) reader.fail();
+  return {
+    kind: kind ?? 'audio',
+    ssrc: reader.u32(),
+    rtxSsrc: reader.u32(),
+    limit: reader.u64(),
+    timestamp: reader.u32(),
+    timestampAt: reader.u48(),
+    source: readPresence(reader) ? readSource(reader) : undefined,
+  };
+}
+
+function readSource(reader: ByteReader): RoomSourceState {
+  const ssrc = reader.u32();
+  const payloadType = reader.u8();
+  // RFC 3550 §5.1: a payload type has 7 bits.
+  if (payloadType > 127) reader.fail();
+  return {
+    ssrc,
+    payloadType,
+    highest: readInteger(reader),
+    indexOffset: readInteger(reader),
+    timestampOffset: readInteger(reader),
+  };
+}

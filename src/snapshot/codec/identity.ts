@@ -1,0 +1,171 @@
+import type { RoomState } from '../../room/state.ts';
+import type { Role } from '../../signaling/protocol.ts';
+import type { Fingerprint } from '../../transport/dtls/fingerprint.ts';
+import { ByteReader, ByteWriter } from '../../util/bytes.ts';
+import { Secret } from '../../util/secret.ts';
+import type { CertificateRecord, ConnectionRecord, IdentitySnapshot, SessionRecord } from '../schema.ts';
+import {
+  RECORD,
+  readAddress,
+  readPresence,
+  readRoom,
+  readText,
+  SESSION_ID_BYTES,
+  writeAddress,
+  writeRoom,
+  writeText,
+  writeTime,
+  writeUint32,
+} from './fields.ts';
+
+/** What is the server's own, and not of one session. */
+export interface ServerRecord {
+  readonly certificate: CertificateRecord;
+  readonly tokenKey: Secret;
+  readonly room: RoomState;
+}
+
+const TOKEN_KEY_BYTES = 32;
+/** HMAC-SHA-256. */
+const TOKEN_HASH_BYTES = 32;
+const MAX_CERTIFICATE_BYTES = 8192;
+const MAX_PRIVATE_KEY_BYTES = 4096;
+
+const ROLES: readonly Role[] = ['broadcaster', 'viewer'];
+const FINGERPRINTS: readonly Fingerprint['algorithm'][] = ['sha-256', 'sha-384', 'sha-512'];
+const DIGEST_BYTES = [32, 48, 64];
+
+// RFC 8839 §5.4: ice-ufrag is 4*256 ice-char, ice-pwd is 22*256 ice-char.
+const UFRAG = /^[A-Za-z0-9+/]{4,256}$/;
+const PASSWORD = /^[A-Za-z0-9+/]{22,256}$/;
+
+/**
+ * The records of an identity snapshot: the server's, then one a session. Each is a view of one buffer that is overwritten by the
+ * next and wiped at the end, so a record has to be used before the next is asked for.
+ */
+export function* encodeIdentity(snapshot: IdentitySnapshot): Generator<Uint8Array, void, undefined> {
+  const writer = new ByteWriter(4096);
+  try {
+    writeServer(writer, snapshot);
+    yield writer.view();
+    for (const session of snapshot.sessions) {
+      writer.wipe();
+      writeSession(writer, session);
+      yield writer.view();
+    }
+  } finally {
+    writer.wipe();
+  }
+}
+
+/** `undefined` where the bytes are no such record. The caller disposes the secrets. */
+export function decodeServer(bytes: Uint8Array): ServerRecord | undefined {
+  const reader = new ByteReader(bytes);
+  if (reader.u8() !== RECORD.server) return undefined;
+  const certificate = reader.vector(2).slice();
+  const privateKey = reader.vector(2);
+  const createdAt = reader.u48();
+  const tokenKey = reader.bytes(TOKEN_KEY_BYTES);
+  const room = readRoom(reader);
+  if (
+    !reader.complete ||
+    certificate.length === 0 ||
+    certificate.length > MAX_CERTIFICATE_BYTES ||
+    privateKey.length === 0 ||
+    privateKey.length > MAX_PRIVATE_KEY_BYTES
+  ) {
+    return undefined;
+  }
+  return {
+    certificate: { certificate, privateKey: Secret.copy(privateKey), createdAt },
+    tokenKey: Secret.copy(tokenKey),
+    room,
+  };
+}
+
+export function decodeSession(bytes: Uint8Array): SessionRecord | undefined {
+  const reader = new ByteReader(bytes);
+  if (reader.u8() !== RECORD.session) return undefined;
+  const session: SessionRecord = {
+    id: reader.bytes(SESSION_ID_BYTES).slice(),
+    tokenHash: reader.bytes(TOKEN_HASH_BYTES).slice(),
+    nextTokenHash: reader.bytes(readPresence(reader) ? TOKEN_HASH_BYTES : 0).slice(),
+    role: readRole(reader),
+    capabilities: { rekeyInPlace: readPresence(reader) },
+    lastSeenAt: reader.u48(),
+    connection: readPresence(reader) ? readConnection(reader) : undefined,
+  };
+  return reader.complete ? session : undefined;
+}
+
+function writeServer(writer: ByteWriter, snapshot: IdentitySnapshot): void {
+  const { certificate, tokenKey, room } = snapshot;
+  if (
+    tokenKey.length !== TOKEN_KEY_BYTES ||
+    certificate.certificate.length > MAX_CERTIFICATE_BYTES ||
+    certificate.privateKey.length > MAX_PRIVATE_KEY_BYTES
+  ) {
+    throw new RangeError('the certificate or the token key has not the size of one');
+  }
+  writer.u8(RECORD.server).vector(2, certificate.certificate).vector(2, certificate.privateKey.bytes);
+  writeTime(writer, certificate.createdAt);
+  writer.bytes(tokenKey.bytes);
+  writeRoom(writer, room);
+}
+
+function writeSession(writer: ByteWriter, session: SessionRecord): void {
+  const { id, tokenHash, nextTokenHash, connection } = session;
+  if (
+    id.length !== SESSION_ID_BYTES ||
+    tokenHash.length !== TOKEN_HASH_BYTES ||
+    (nextTokenHash.length !== 0 && nextTokenHash.length !== TOKEN_HASH_BYTES)
+  ) {
+    throw new RangeError('a session id or token hash has not the size of one');
+  }
+  writer.u8(RECORD.session).bytes(id).bytes(tokenHash);
+  writer.u8(nextTokenHash.length === 0 ? 0 : 1).bytes(nextTokenHash);
+  writer.u8(ROLES.indexOf(session.role)).u8(session.capabilities.rekeyInPlace ? 1 : 0);
+  writeTime(writer, session.lastSeenAt);
+  writer.u8(connection === undefined ? 0 : 1);
+  if (connection !== undefined) writeConnection(writer, connection);
+}
+
+function writeConnection(writer: ByteWriter, connection: ConnectionRecord): void {
+  writeUint32(writer, connection.number);
+  writeUint32(writer, connection.offers);
+  writeUint32(writer, connection.epoch);
+  writeText(writer, connection.localUfrag);
+  writeText(writer, connection.localPwd);
+  writeText(writer, connection.remoteUfrag);
+  const { algorithm, digest } = connection.remoteFingerprint;
+  writer.u8(FINGERPRINTS.indexOf(algorithm)).vector(1, digest);
+  writer.u8(connection.remoteAddress === undefined ? 0 : 1);
+  if (connection.remoteAddress !== undefined) writeAddress(writer, connection.remoteAddress);
+}
+
+function readConnection(reader: ByteReader): ConnectionRecord {
+  return {
+    number: reader.u32(),
+    offers: reader.u32(),
+    epoch: reader.u32(),
+    localUfrag: readText(reader, UFRAG),
+    localPwd: readText(reader, PASSWORD),
+    remoteUfrag: readText(reader, UFRAG),
+    remoteFingerprint: readFingerprint(reader),
+    remoteAddress: readPresence(reader) ? readAddress(reader) : undefined,
+  };
+}
+
+function readFingerprint(reader: ByteReader): Fingerprint {
+  const at = reader.u8();
+  const digest = reader.vector(1).slice();
+  const algorithm = FINGERPRINTS[at];
+  if (algorithm === undefined || digest.length !== DIGEST_BYTES[at]) reader.fail();
+  return { algorithm: algorithm ?? 'sha-256', digest };
+}
+
+function readRole(reader: ByteReader): Role {
+  const role = ROLES[reader.u8()];
+  if (role === undefined) reader.fail();
+  return role ?? 'viewer';
+}

@@ -1,0 +1,169 @@
+import { join } from 'node:path';
+import { RekeycastError } from '../errors.ts';
+import type { SnapshotKeys } from '../keyring/keyring.ts';
+import { type WallMillis, wallNow } from '../util/clock.ts';
+import { type FileSystem, messageOf, nodeFileSystem } from '../util/file-system.ts';
+import { encodeIdentity } from './codec/identity.ts';
+import { encodeMedia } from './codec/media.ts';
+import { IdentityFiles } from './identity-file.ts';
+import { MediaFile } from './media-file.ts';
+import type { IdentitySnapshot, MediaSnapshot } from './schema.ts';
+import { sealSnapshot } from './seal.ts';
+import type { Report, SnapshotStore, TakenMedia } from './store.ts';
+
+const STATE_MODE = 0o700;
+
+export interface FileStoreOptions {
+  /** Durable; made where it is missing. */
+  readonly stateDir: string;
+  /** RAM-backed, as `chooseRuntimeDir` has found it; `undefined`: media contexts are not kept. */
+  readonly runtimeDir: string | undefined;
+  readonly keys: SnapshotKeys;
+  readonly report: Report;
+  readonly fs?: FileSystem;
+  readonly now?: () => WallMillis;
+}
+
+/** Snapshots as two sealed files: `identity.sealed` in STATE_DIR and `media.sealed` in RUNTIME_DIR. */
+export class FileSnapshotStore implements SnapshotStore {
+  readonly #keys: SnapshotKeys;
+  readonly #now: () => WallMillis;
+  readonly #identity: IdentityFiles;
+  readonly #media: MediaFile | undefined;
+  #mediaGeneration = 0;
+  #writing = false;
+  #waiting: PendingWrite | undefined;
+
+  /** Makes STATE_DIR where it is missing and closes it to others. Throws `STATE_UNWRITABLE`. */
+  constructor(options: FileStoreOptions) {
+    const { stateDir, runtimeDir, keys, report, fs = nodeFileSystem, now = wallNow } = options;
+    prepareStateDir(stateDir, fs, report);
+    this.#keys = keys;
+    this.#now = now;
+    this.#identity = new IdentityFiles({ directory: stateDir, fs, keys, report, now });
+    this.#media =
+      runtimeDir === undefined ? undefined : new MediaFile({ directory: runtimeDir, fs, keys, report, now });
+  }
+
+  get keepsMedia(): boolean {
+    return this.#media !== undefined;
+  }
+
+  async readIdentity(): Promise<IdentitySnapshot | undefined> {
+    return this.#identity.read();
+  }
+
+  async writeIdentity(snapshot: IdentitySnapshot): Promise<void> {
+    this.#keys.refresh();
+    const bytes = sealSnapshot(
+      this.#keys.primary(),
+      {
+        kind: 'identity',
+        generation: this.#identity.nextGeneration(),
+        createdAt: this.#now(),
+        notAfter: 0,
+      },
+      encodeIdentity(snapshot),
+    );
+    await this.#enqueue(bytes);
+  }
+
+  async takeMedia(): Promise<TakenMedia | undefined> {
+    return this.#media?.take();
+  }
+
+  writeMedia(snapshot: MediaSnapshot): void {
+    if (this.#media === undefined) return;
+    this.#mediaGeneration++;
+    const { writtenAt, notAfter } = snapshot;
+    const bytes = sealSnapshot(
+      this.#keys.primary(),
+      { kind: 'media', generation: this.#mediaGeneration, createdAt: writtenAt, notAfter },
+      encodeMedia(snapshot),
+    );
+    this.#media.write(bytes);
+  }
+
+  dropMedia(): void {
+    this.#media?.drop();
+  }
+
+  async reseal(identity: IdentitySnapshot, media: MediaSnapshot | undefined): Promise<void> {
+    this.#keys.refresh();
+    if (media === undefined) this.dropMedia();
+    else this.writeMedia(media);
+    // Twice, one after the other: the second write makes the first the previous generation.
+    await this.writeIdentity(identity);
+    await this.writeIdentity(identity);
+  }
+
+  /** One write at a time; of those that wait only the newest is written. */
+  #enqueue(bytes: Uint8Array): Promise<void> {
+    if (this.#waiting !== undefined) {
+      this.#waiting.bytes = bytes;
+      return this.#waiting.done;
+    }
+    this.#waiting = pendingWrite(bytes);
+    const { done } = this.#waiting;
+    if (!this.#writing) void this.#writeAll();
+    return done;
+  }
+
+  async #writeAll(): Promise<void> {
+    this.#writing = true;
+    for (let next = this.#waiting; next !== undefined; next = this.#waiting) {
+      this.#waiting = undefined;
+      try {
+        await this.#identity.write(next.bytes);
+        next.resolve();
+      } catch (cause) {
+        const message = `the identity cannot be written: ${messageOf(cause)}`;
+        next.reject(new RekeycastError('STATE_UNWRITABLE', message, { cause }));
+      }
+    }
+    this.#writing = false;
+  }
+}
+
+interface PendingWrite {
+  bytes: Uint8Array;
+  readonly done: Promise<void>;
+  readonly resolve: () => void;
+  readonly reject: (cause: RekeycastError) => void;
+}
+
+function pendingWrite(bytes: Uint8Array): PendingWrite {
+  let resolve = () => {};
+  let reject: (cause: RekeycastError) => void = () => {};
+  const done = new Promise<void>((fulfil, refuse) => {
+    resolve = fulfil;
+    reject = refuse;
+  });
+  return { bytes, done, resolve, reject };
+}
+
+function prepareStateDir(directory: string, fs: FileSystem, report: Report): void {
+  try {
+    const found = fs.info(directory);
+    if (found === undefined) {
+      fs.makeDirectory(directory, STATE_MODE);
+      report({ level: 'info', event: 'state-created', message: `${directory} was made: a first run` });
+    } else if ((found.mode & 0o077) !== 0) {
+      fs.changeMode(directory, STATE_MODE);
+      report({
+        level: 'info',
+        event: 'state-mode-fixed',
+        message: `${directory} was open to others and has mode 0700 now`,
+      });
+    }
+    const probe = join(directory, 'identity.probe.tmp');
+    fs.write(probe, new Uint8Array(1));
+    fs.remove(probe);
+  } catch (cause) {
+    throw new RekeycastError(
+      'STATE_UNWRITABLE',
+      `STATE_DIR ${directory} cannot be used: ${messageOf(cause)}. It has to be a directory that this user may write to`,
+      { cause },
+    );
+  }
+}

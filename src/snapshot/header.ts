@@ -1,0 +1,102 @@
+import { createHash } from 'node:crypto';
+import { ByteReader, ByteWriter, equalConstantTime, fromHex, toHex, utf8 } from '../util/bytes.ts';
+import type { WallMillis } from '../util/clock.ts';
+import { SEALED_KEY_BYTES, STREAM_HEADER_BYTES } from '../util/sodium.ts';
+
+/**
+ * The head of a sealed file:
+ *
+ *   magic(4) version(1) kind(1) length(2) | key id(8) generation(8) created(6) notAfter(6) sealed key(80) stream header(24) |
+ *   checksum(8)
+ *
+ * The first four fields and the checksum over all before it are the same in every version, so that any version can tell
+ * "damaged" from "newer than I am" and from "sealed to a key that I have not got". The checksum finds accidents only; what
+ * finds an attacker is that the whole head is associated data of each record.
+ */
+export interface SealedHeader {
+  readonly kind: SealedKind;
+  /** Id of the snapshot key, in hex. */
+  readonly keyId: string;
+  readonly generation: number;
+  readonly createdAt: WallMillis;
+  /** Past this time the file is deleted unread; 0 where there is no such time. */
+  readonly notAfter: WallMillis;
+}
+
+export type SealedKind = 'identity' | 'media';
+
+export interface ParsedHeader extends SealedHeader {
+  readonly sealedKey: Uint8Array;
+  readonly streamHeader: Uint8Array;
+  /** The head as it lies in the file. */
+  readonly bytes: Uint8Array;
+}
+
+export type HeaderResult =
+  | { readonly outcome: 'header'; readonly header: ParsedHeader }
+  | { readonly outcome: 'newer'; readonly version: number }
+  | { readonly outcome: 'damaged'; readonly damage: string };
+
+export const FORMAT_VERSION = 1;
+export const KEY_ID_BYTES = 8;
+export const HEADER_BYTES = 8 + KEY_ID_BYTES + 8 + 6 + 6 + SEALED_KEY_BYTES + STREAM_HEADER_BYTES + 8;
+
+/** Largest sealed file that is read. */
+export const MAX_SEALED_BYTES = 64 * 1024 * 1024;
+
+const MAGIC = utf8('RKCS');
+const CHECKSUM_BYTES = 8;
+const KINDS: readonly SealedKind[] = ['identity', 'media'];
+
+export function encodeHeader(
+  header: SealedHeader,
+  sealedKey: Uint8Array,
+  streamHeader: Uint8Array,
+): Uint8Array {
+  const writer = new ByteWriter(HEADER_BYTES)
+    .bytes(MAGIC)
+    .u8(FORMAT_VERSION)
+    .u8(KINDS.indexOf(header.kind))
+    .u16(HEADER_BYTES)
+    .bytes(fromHex(header.keyId))
+    .u64(header.generation)
+    .u48(Math.floor(header.createdAt))
+    .u48(Math.floor(header.notAfter))
+    .bytes(sealedKey)
+    .bytes(streamHeader);
+  return writer.bytes(checksum(writer.view())).finish();
+}
+
+/** Reads a head without opening anything. */
+export function parseHeader(bytes: Uint8Array): HeaderResult {
+  const damaged = (damage: string): HeaderResult => ({ outcome: 'damaged', damage });
+  const reader = new ByteReader(bytes);
+  const magic = reader.bytes(MAGIC.length);
+  const version = reader.u8();
+  const kind = KINDS[reader.u8()];
+  const length = reader.u16();
+  if (reader.failed) return damaged('it is shorter than its header');
+  if (!equalConstantTime(magic, MAGIC)) return damaged('it does not begin like a sealed file');
+  if (length < 8 + CHECKSUM_BYTES || length > bytes.length) return damaged('its header is cut off');
+  const body = bytes.subarray(0, length - CHECKSUM_BYTES);
+  if (!equalConstantTime(checksum(body), bytes.subarray(body.length, length)))
+    return damaged('its header is damaged');
+  if (version > FORMAT_VERSION) return { outcome: 'newer', version };
+  const header: ParsedHeader = {
+    kind: kind ?? 'identity',
+    keyId: toHex(reader.bytes(KEY_ID_BYTES)),
+    generation: reader.u64(),
+    createdAt: reader.u48(),
+    notAfter: reader.u48(),
+    sealedKey: reader.bytes(SEALED_KEY_BYTES),
+    streamHeader: reader.bytes(STREAM_HEADER_BYTES),
+    bytes: bytes.subarray(0, length),
+  };
+  if (version !== FORMAT_VERSION || kind === undefined || length !== HEADER_BYTES || reader.failed)
+    return damaged('its header makes no sense');
+  return { outcome: 'header', header };
+}
+
+function checksum(bytes: Uint8Array): Uint8Array {
+  return createHash('sha256').update(bytes).digest().subarray(0, CHECKSUM_BYTES);
+}

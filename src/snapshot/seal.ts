@@ -1,0 +1,133 @@
+import type { SnapshotKey } from '../keyring/keyring.ts';
+import { ByteReader, ByteWriter } from '../util/bytes.ts';
+import type { Secret } from '../util/secret.ts';
+import { type OpenStream, sodium } from '../util/sodium.ts';
+import {
+  encodeHeader,
+  type ParsedHeader,
+  parseHeader,
+  type SealedHeader,
+  type SealedKind,
+} from './header.ts';
+
+export type OpenResult =
+  | {
+      readonly outcome: 'opened';
+      readonly header: SealedHeader;
+      /** The authentic records up to the end or the first damage. The caller disposes them. */
+      readonly records: readonly Secret[];
+      /** All records are there. */
+      readonly complete: boolean;
+      /** What is wrong with the file, in words. */
+      readonly damage: string | undefined;
+    }
+  /** Not even the head can be read. */
+  | { readonly outcome: 'damaged'; readonly damage: string }
+  /** Written by a newer version of this program. */
+  | { readonly outcome: 'newer'; readonly version: number }
+  /** No secret key for it, or one that does not open it. */
+  | { readonly outcome: 'locked'; readonly keyId: string; readonly keyPresent: boolean };
+
+export interface OpenOptions {
+  readonly kind: SealedKind;
+  /** Stop after so many records, with the others left unopened. */
+  readonly recordLimit?: number;
+}
+
+const FINAL_MESSAGE = new Uint8Array(0);
+
+/**
+ * A sealed file: the head, then the records, each as length(2) and one message of a secretstream
+ * (XChaCha20-Poly1305) with the head as associated data. An empty message with the final tag ends it, so a cut is told from
+ * an end. The data key is fresh for each file and lies in the head, in a box that only the snapshot secret key opens: who
+ * writes a file cannot read it back.
+ *
+ * Seals records to a public key. They may be views of one buffer: each is sealed before the next is asked for. `loadSodium` must have been
+ * awaited. Throws `RangeError` for a record over 65518 bytes.
+ */
+export function sealSnapshot(
+  recipient: SnapshotKey,
+  header: Omit<SealedHeader, 'keyId'>,
+  records: Iterable<Uint8Array>,
+): Uint8Array {
+  const stream = sodium().openSealStream(recipient.publicKey);
+  try {
+    const head = encodeHeader({ ...header, keyId: recipient.id }, stream.sealedKey, stream.streamHeader);
+    const file = new ByteWriter(4096).bytes(head);
+    for (const record of records) file.vector(2, stream.push(record, head, false));
+    file.vector(2, stream.push(FINAL_MESSAGE, head, true));
+    return file.view();
+  } finally {
+    stream.close();
+  }
+}
+
+/**
+ * Opens what can be opened: of a cut or damaged file, the good records in front. `secretKeyFor` gives the secret key of an id, which is
+ * disposed here.
+ */
+export function openSealed(
+  bytes: Uint8Array,
+  secretKeyFor: (keyId: string) => Secret | undefined,
+  options: OpenOptions,
+): OpenResult {
+  const parsed = parseHeader(bytes);
+  if (parsed.outcome !== 'header') return parsed;
+  const { header } = parsed;
+  if (header.kind !== options.kind) return { outcome: 'damaged', damage: `it holds ${header.kind}` };
+  const secretKey = secretKeyFor(header.keyId);
+  if (secretKey === undefined) return { outcome: 'locked', keyId: header.keyId, keyPresent: false };
+  let stream: OpenStream | undefined;
+  try {
+    const publicKey = sodium().publicKeyOf(secretKey.bytes);
+    stream = sodium().openStream(header.sealedKey, header.streamHeader, publicKey, secretKey.bytes);
+  } finally {
+    secretKey.dispose();
+  }
+  if (stream === undefined) return { outcome: 'locked', keyId: header.keyId, keyPresent: true };
+  try {
+    return { outcome: 'opened', header: publicPart(header), ...pullRecords(bytes, header, stream, options) };
+  } finally {
+    stream.close();
+  }
+}
+
+interface Pulled {
+  readonly records: readonly Secret[];
+  readonly complete: boolean;
+  readonly damage: string | undefined;
+}
+
+function pullRecords(
+  bytes: Uint8Array,
+  header: ParsedHeader,
+  stream: OpenStream,
+  options: OpenOptions,
+): Pulled {
+  const records: Secret[] = [];
+  const damaged = (damage: string): Pulled => ({ records, complete: false, damage });
+  const reader = new ByteReader(bytes.subarray(header.bytes.length));
+  const limit = options.recordLimit ?? Number.POSITIVE_INFINITY;
+  while (records.length < limit) {
+    const ciphertext = reader.vector(2);
+    if (reader.failed) return damaged(`it is cut off in record ${records.length + 1}`);
+    const pulled = stream.pull(ciphertext, header.bytes);
+    if (pulled === undefined) return damaged(`record ${records.length + 1} is damaged`);
+    if (!pulled.final) {
+      records.push(pulled.message);
+      continue;
+    }
+    pulled.message.dispose();
+    const rest = reader.remaining;
+    return {
+      records,
+      complete: true,
+      damage: rest === 0 ? undefined : `${rest} bytes follow where it should end`,
+    };
+  }
+  return { records, complete: false, damage: undefined };
+}
+
+function publicPart({ kind, keyId, generation, createdAt, notAfter }: ParsedHeader): SealedHeader {
+  return { kind, keyId, generation, createdAt, notAfter };
+}

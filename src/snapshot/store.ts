@@ -1,0 +1,63 @@
+import type { IdentitySnapshot, MediaSnapshot } from './schema.ts';
+
+/**
+ * Where snapshots are kept. Nothing in it is of files, so that records may as well lie in a shared store.
+ *
+ * `loadSodium` must have been awaited before.
+ */
+export interface SnapshotStore {
+  /** Contexts can be kept: there is memory-backed storage. Where not, a resume is by re-key alone. */
+  readonly keepsMedia: boolean;
+
+  /**
+   * The newest identity that can be read: what is damaged is put aside and filled from the generation before. `undefined` where there is
+   * none (the first run). The caller owns the secrets in it.
+   *
+   * Throws `KEY_MISSING` or `KEY_INVALID` where it cannot be opened and `SEALED_FILE_INVALID` where a newer version wrote it;
+   * nothing has been changed then.
+   */
+  readIdentity(): Promise<IdentitySnapshot | undefined>;
+
+  /**
+   * Encodes and seals before it returns; the promise is kept when it is durable. A write that waits for one in progress is replaced by a
+   * newer one. Rejects with `STATE_UNWRITABLE`, and then the former file is still good.
+   */
+  writeIdentity(snapshot: IdentitySnapshot): Promise<void>;
+
+  /** Takes the media snapshot away: nobody gets it a second time, whatever happens. Never rejects. */
+  takeMedia(): Promise<TakenMedia | undefined>;
+
+  /** When it returns, the next process finds this one. Throws `STATE_UNWRITABLE`. Does nothing where media is not kept. */
+  writeMedia(snapshot: MediaSnapshot): void;
+
+  /** Removes the media snapshot unread. */
+  dropMedia(): void;
+
+  /** Writes both generations of the identity, and the media, to the key that is primary now. */
+  reseal(identity: IdentitySnapshot, media: MediaSnapshot | undefined): Promise<void>;
+}
+
+export interface TakenMedia extends MediaSnapshot {
+  /** The deadline has passed: the contexts were deleted unread, and only the numbering of the room is here. */
+  readonly expired: boolean;
+}
+
+/** Something an operator should know of. `message` is for people, `event` for programs. */
+export interface StoreEvent {
+  readonly level: 'info' | 'warn';
+  readonly event:
+    | 'state-created'
+    | 'state-mode-fixed'
+    | 'identity-damaged'
+    | 'identity-kept-aside'
+    | 'identity-filled'
+    | 'identity-lost'
+    | 'media-unusable'
+    | 'media-expired'
+    | 'media-leftover-removed'
+    | 'runtime-dir-unsuitable'
+    | 'strict';
+  readonly message: string;
+}
+
+export type Report = (event: StoreEvent) => void;
