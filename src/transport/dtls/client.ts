@@ -1,0 +1,376 @@
+import { equalConstantTime } from '../../util/bytes.ts';
+import { earliest, type Millis } from '../../util/clock.ts';
+import { Counters } from '../../util/counters.ts';
+import type { RandomSource } from '../../util/rng.ts';
+import type { Secret } from '../../util/secret.ts';
+import type { DtlsSrtpKeys, SrtpProfile } from '../srtp/profile.ts';
+import { alertFor, type DtlsFailure, decodeAlert } from './alert.ts';
+import { type DtlsIdentity, makeClientFlight } from './client-flight.ts';
+import { ClientHellos } from './client-hellos.ts';
+import type { Fingerprint } from './fingerprint.ts';
+import { type FlightMessage, packFlight, RecordWriter, RetransmitTimer } from './flight.ts';
+import {
+  decodeFragments,
+  HANDSHAKE_TYPE,
+  type HandshakeFragment,
+  type HandshakeMessage,
+} from './handshake.ts';
+import { type FragmentVerdict, Reassembly } from './reassembly.ts';
+import { CONTENT_TYPE, DTLS_1_2, type DtlsRecord, decodeRecords } from './record.ts';
+import type { RecordProtection } from './record-protection.ts';
+import { ReplayWindow } from './replay-window.ts';
+import { type ServerExpectations, type ServerStep, takeServerMessage } from './server-flight.ts';
+import { Transcript } from './transcript.ts';
+
+export type { DtlsFailure } from './alert.ts';
+export type { DtlsIdentity } from './client-flight.ts';
+
+export interface DtlsClientOptions {
+  readonly identity: DtlsIdentity;
+  readonly rng: RandomSource;
+  /** The peer's certificate matches any of these, or the handshake fails. */
+  readonly remoteFingerprints: readonly Fingerprint[];
+  /** Offered in this order. */
+  readonly srtpProfiles: readonly SrtpProfile[];
+  /** Repeats the identical ClientHello datagram at this interval, until the server's flight is back, in place of the backoff. */
+  readonly helloInterval?: Millis;
+  /** The whole handshake gives up after this time; 30 s by default. */
+  readonly timeout?: Millis;
+  /** Fails where the server does not ask for our certificate, as every WebRTC peer must (RFC 8827 §6.5). True by default. */
+  readonly requireClientAuth?: boolean;
+}
+
+export type DtlsOutput =
+  | { readonly kind: 'transmit'; readonly datagram: Uint8Array }
+  /** One round trip in: the peer is authenticated and our Finished is ahead of this output. The receiver owns the secrets. */
+  | { readonly kind: 'keys'; readonly keys: DtlsSrtpKeys }
+  /** The peer's Finished is verified. Nothing secret is left in here. */
+  | { readonly kind: 'connected' }
+  /** Fatal to this association only. Nothing secret is left in here. */
+  | { readonly kind: 'failed'; readonly reason: DtlsFailure };
+
+export type DtlsDropReason =
+  | Exclude<FragmentVerdict, 'kept'>
+  | 'malformed-record'
+  | 'malformed-message'
+  | 'unexpected-message'
+  | 'unexpected-record'
+  | 'plaintext-alert'
+  | 'warning-alert'
+  | 'application-data'
+  | 'wrong-epoch'
+  | 'replayed'
+  | 'unauthenticated'
+  | 'too-many-cookies'
+  /** After the end: nothing is held to judge it with. */
+  | 'over';
+
+const DEFAULT_TIMEOUT_MS: Millis = 30_000;
+/** The server's flight, then its Finished, then nothing. */
+type Step =
+  | ServerStep
+  | {
+      readonly at: 'finished';
+      readonly protection: RecordProtection;
+      readonly window: ReplayWindow;
+      readonly expected: Secret;
+      /** ChangeCipherSpec has been seen: nothing of epoch 0 is heeded any more. */
+      readonly changed: boolean;
+    }
+  | { readonly at: 'over' };
+
+/**
+ * A DTLS 1.2 handshake as the client (RFC 6347), for the keys of SRTP (RFC 5764) and nothing else: no application data, no
+ * resumption, no renegotiation.
+ *
+ *    1. ClientHello ───────────────────────────▶
+ *    2. ◀─────────────── (HelloVerifyRequest, then 1 again with the cookie)
+ *    3. ◀─────────────────────────── ServerHello   version, suite, extended master secret, SRTP profile
+ *    4. ◀─────────────────────────── Certificate   fingerprint
+ *    5. ◀───────────────────── ServerKeyExchange   signature
+ *    6. ◀──────────────────── CertificateRequest
+ *    7. ◀─────────────────────── ServerHelloDone
+ *    8. Certificate, ClientKeyExchange,
+ *       CertificateVerify, [ChangeCipherSpec],
+ *       Finished ──────────────────────────────▶   `keys`
+ *    9. ◀──────────── [ChangeCipherSpec], Finished `connected`
+ *
+ * Sans-IO: after the constructor and after each `handleDatagram`/`handleTimeout`, drain `pollOutput()` until `undefined`, then
+ * wait until `nextTimeout()`. Nothing here throws on what arrives.
+ *
+ * The master secret lives within step 8 only: what is kept for step 9 are record keys and the Finished that is expected.
+ */
+export class DtlsClient {
+  readonly #options: DtlsClientOptions;
+  readonly #expected: ServerExpectations;
+  readonly #deadline: Millis;
+  readonly #drops = new Counters<DtlsDropReason>();
+  readonly #outputs: DtlsOutput[] = [];
+  readonly #hellos: ClientHellos;
+  readonly #transcript = new Transcript();
+  readonly #writer = new RecordWriter();
+  readonly #timer = new RetransmitTimer();
+  #step: Step = { at: 'server-hello' };
+  #reassembly = new Reassembly(0);
+  /** What is retransmitted, and how the newest ClientHello went out. */
+  #flight: readonly FlightMessage[] = [];
+  #helloDatagrams: readonly Uint8Array[] = [];
+
+  constructor(options: DtlsClientOptions, now: Millis) {
+    const { remoteFingerprints, srtpProfiles, requireClientAuth = true } = options;
+    this.#options = options;
+    this.#deadline = now + (options.timeout ?? DEFAULT_TIMEOUT_MS);
+    this.#hellos = new ClientHellos(options.rng, srtpProfiles);
+    const clientRandom = this.#hellos.random;
+    this.#expected = { clientRandom, remoteFingerprints, srtpProfiles, requireClientAuth };
+    this.#sendHello(now);
+  }
+
+  get drops(): Counters<DtlsDropReason> {
+    return this.#drops;
+  }
+
+  handleDatagram(datagram: Uint8Array, now: Millis): void {
+    for (const record of decodeRecords(datagram)) {
+      this.#count(record === undefined ? 'malformed-record' : this.#handleRecord(record, now));
+    }
+  }
+
+  handleTimeout(now: Millis): void {
+    if (this.#step.at === 'over') return;
+    if (now >= this.#deadline) {
+      this.#fail('timeout');
+      return;
+    }
+    const due = this.#timer.deadline;
+    if (due === undefined || now < due) return;
+    this.#retransmit();
+    this.#timer.again(now);
+  }
+
+  nextTimeout(): Millis | undefined {
+    return this.#step.at === 'over' ? undefined : earliest(this.#deadline, this.#timer.deadline);
+  }
+
+  pollOutput(): DtlsOutput | undefined {
+    return this.#outputs.shift();
+  }
+
+  /** Wipes everything, keys that were not polled included. Says nothing to the peer. */
+  dispose(): void {
+    this.#end();
+    this.#discardOutputs();
+  }
+
+  #handleRecord(record: DtlsRecord, now: Millis): DtlsDropReason | undefined {
+    const step = this.#step;
+    if (step.at === 'over') return 'over';
+    if (record.epoch === 0) return this.#handlePlain(record, now);
+    // Epoch 1 begins with the server's Finished, which answers ours.
+    if (record.epoch === 1 && step.at === 'finished') return this.#handleProtected(record, step);
+    return 'wrong-epoch';
+  }
+
+  /** Epoch 0: anybody can have sent this. */
+  #handlePlain(record: DtlsRecord, now: Millis): DtlsDropReason | undefined {
+    const step = this.#step;
+    if (step.at === 'finished' && step.changed) return 'wrong-epoch';
+    switch (record.type) {
+      case CONTENT_TYPE.handshake:
+        return this.#handleFragments(record, now);
+      case CONTENT_TYPE.changeCipherSpec:
+        // Before our own flight is out there is nothing to change to: an early one is forged.
+        if (step.at !== 'finished') return 'unexpected-record';
+        this.#step = { ...step, changed: true };
+        return undefined;
+      case CONTENT_TYPE.alert:
+        // Not authenticated: acting on it would let anybody end the handshake.
+        return 'plaintext-alert';
+      default:
+        return 'unexpected-record';
+    }
+  }
+
+  #handleFragments(record: DtlsRecord, now: Millis): undefined {
+    for (const fragment of decodeFragments(record.fragment)) {
+      this.#count(fragment === undefined ? 'malformed-message' : this.#handleFragment(fragment, now));
+    }
+  }
+
+  #handleFragment(fragment: HandshakeFragment, now: Millis): DtlsDropReason | undefined {
+    if (this.#step.at === 'over') return 'over';
+    if (fragment.type === HANDSHAKE_TYPE.helloVerifyRequest) return this.#handleCookie(fragment, now);
+    if (this.#step.at === 'finished') return this.#handleLateFragment(fragment, now);
+    const verdict = this.#reassembly.add(fragment);
+    if (verdict !== 'kept') return verdict;
+    return this.#takeServerFlight(now);
+  }
+
+  /** Step 2. */
+  #handleCookie(fragment: HandshakeFragment, now: Millis): DtlsDropReason | undefined {
+    if (this.#step.at !== 'server-hello') return 'unexpected-message';
+    const refused = this.#hellos.takeCookie(fragment);
+    if (refused === undefined) this.#sendHello(now);
+    return refused;
+  }
+
+  /** Steps 3 to 7, as far as the messages are here. */
+  #takeServerFlight(now: Millis): DtlsDropReason | undefined {
+    if (this.#step.at === 'server-hello') this.#hellos.findServerHello(this.#reassembly);
+    for (;;) {
+      const step = this.#step;
+      const message = this.#reassembly.peek();
+      if (message === undefined || step.at === 'finished' || step.at === 'over') return undefined;
+      const verdict = takeServerMessage(step, message, this.#expected);
+      if (verdict.kind === 'ignored') {
+        this.#reassembly.reject();
+        return verdict.reason;
+      }
+      if (verdict.kind === 'failed') {
+        this.#fail(verdict.reason);
+        return undefined;
+      }
+      this.#reassembly.accept();
+      if (step.at === 'server-hello') this.#beginTranscript(message, now);
+      this.#transcript.add(message);
+      this.#step = verdict.step;
+      if (verdict.step.at === 'complete') this.#answerServerFlight(verdict.step, now);
+    }
+  }
+
+  #beginTranscript(serverHello: HandshakeMessage, now: Millis): void {
+    // RFC 6347 §4.2.1: a ClientHello that was asked for a cookie, and the HelloVerifyRequest, are no part of it.
+    const hello = this.#hellos.settle(serverHello);
+    this.#transcript.add(hello);
+    this.#flight = [{ kind: 'handshake', epoch: 0, message: hello }];
+    // The server is there: from now on what is lost is repeated as new records, at a slower pace.
+    if (this.#options.helloInterval !== undefined) this.#timer.start(now);
+  }
+
+  /** Step 8. The peer holds the key of the certificate that was signalled: nobody else shares what comes out of this. */
+  #answerServerFlight(server: ServerStep & { at: 'complete' }, now: Millis): void {
+    const { identity, rng } = this.#options;
+    const transcript = this.#transcript;
+    const firstSeq = this.#hellos.newest.seq + 1;
+    const flight = { ...server, clientRandom: this.#hellos.random, transcript, firstSeq };
+    const answer = makeClientFlight(flight, identity, rng);
+    if (answer === undefined) {
+      this.#fail('bad-key-share');
+      return;
+    }
+    this.#writer.protect(answer.send);
+    // What came ahead in the clear never becomes part of the protected Finished.
+    this.#reassembly = new Reassembly(this.#reassembly.next);
+    const [protection, expected] = [answer.receive, answer.expectedFinished];
+    this.#step = { at: 'finished', protection, window: new ReplayWindow(), expected, changed: false };
+    this.#flight = answer.flight;
+    this.#transmit(packFlight(this.#flight, this.#writer));
+    this.#timer.start(now);
+    this.#outputs.push({ kind: 'keys', keys: answer.keys });
+  }
+
+  /** RFC 6347 §4.2.4: a peer that repeats its flight has not seen ours. Its last message stands for the flight. */
+  #handleLateFragment(fragment: HandshakeFragment, now: Millis): DtlsDropReason {
+    if (fragment.seq >= this.#reassembly.next) return 'unexpected-message';
+    if (fragment.type === HANDSHAKE_TYPE.serverHelloDone && this.#timer.mayAnswer(now)) {
+      this.#retransmit();
+      this.#timer.again(now, true);
+    }
+    return 'retransmission';
+  }
+
+  /** Epoch 1: authenticated before anything else. */
+  #handleProtected(sealed: DtlsRecord, step: Step & { at: 'finished' }): DtlsDropReason | undefined {
+    if (!step.window.check(sealed.sequence)) return 'replayed';
+    const record = sealed.version === DTLS_1_2 ? step.protection.open(sealed) : undefined;
+    if (record === undefined) return 'unauthenticated';
+    step.window.update(sealed.sequence);
+    switch (record.type) {
+      case CONTENT_TYPE.handshake:
+        return this.#handleFinished(record, step.expected);
+      case CONTENT_TYPE.alert:
+        if (decodeAlert(record.fragment) !== 'end') return 'warning-alert';
+        this.#fail('closed-by-peer');
+        return undefined;
+      case CONTENT_TYPE.applicationData:
+        return 'application-data';
+      default:
+        return 'unexpected-record';
+    }
+  }
+
+  /**
+   * Step 9. That it came under the new keys says what ChangeCipherSpec says, which may be lost or late: Finished does not wait
+   * for it.
+   */
+  #handleFinished(record: DtlsRecord, expected: Secret): DtlsDropReason | undefined {
+    for (const fragment of decodeFragments(record.fragment)) {
+      if (fragment === undefined) return 'malformed-message';
+      const verdict = this.#reassembly.add(fragment);
+      if (verdict !== 'kept') return verdict;
+    }
+    const message = this.#reassembly.peek();
+    if (message === undefined) return undefined;
+    if (message.type !== HANDSHAKE_TYPE.finished) this.#fail('unexpected-message');
+    else if (!equalConstantTime(message.body, expected.bytes)) this.#fail('bad-finished');
+    else {
+      this.#end();
+      this.#outputs.push({ kind: 'connected' });
+    }
+    return undefined;
+  }
+
+  #fail(reason: DtlsFailure): void {
+    this.#discardOutputs();
+    const alert = alertFor(reason);
+    if (alert !== undefined) {
+      this.#transmit([this.#writer.write(CONTENT_TYPE.alert, this.#writer.epoch, alert)]);
+    }
+    this.#end();
+    this.#outputs.push({ kind: 'failed', reason });
+  }
+
+  /** What was not polled by the end has no taker any more, keys above all. */
+  #discardOutputs(): void {
+    for (const output of this.#outputs.splice(0)) {
+      if (output.kind !== 'keys') continue;
+      for (const { key, salt } of [output.keys.local, output.keys.remote]) {
+        key.dispose();
+        salt.dispose();
+      }
+    }
+  }
+
+  #end(): void {
+    if (this.#step.at === 'finished') {
+      this.#step.protection.dispose();
+      this.#step.expected.dispose();
+    }
+    this.#step = { at: 'over' };
+    this.#writer.dispose();
+    this.#timer.stop();
+    this.#flight = [];
+    this.#helloDatagrams = [];
+  }
+
+  #sendHello(now: Millis): void {
+    this.#flight = [{ kind: 'handshake', epoch: 0, message: this.#hellos.newest }];
+    this.#helloDatagrams = packFlight(this.#flight, this.#writer);
+    this.#transmit(this.#helloDatagrams);
+    this.#timer.start(now, this.#options.helloInterval);
+  }
+
+  #retransmit(): void {
+    // The identical hello has the same record number: a peer that has it already drops the copy as a replay.
+    const identical = this.#step.at === 'server-hello' && this.#options.helloInterval !== undefined;
+    this.#transmit(identical ? this.#helloDatagrams : packFlight(this.#flight, this.#writer));
+  }
+
+  #transmit(datagrams: readonly Uint8Array[]): void {
+    for (const datagram of datagrams) this.#outputs.push({ kind: 'transmit', datagram });
+  }
+
+  #count(dropped: DtlsDropReason | undefined): void {
+    if (dropped !== undefined) this.#drops.add(dropped);
+  }
+}
