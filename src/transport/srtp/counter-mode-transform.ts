@@ -1,5 +1,5 @@
 import { createCipheriv, createHmac, createSecretKey, type KeyObject } from 'node:crypto';
-import { equalConstantTime } from '../../util/bytes.ts';
+import { concat, equalConstantTime } from '../../util/bytes.ts';
 import type { Secret } from '../../util/secret.ts';
 import { SRTP_PROFILES } from './profile.ts';
 import type { PacketKeys, SessionKeys } from './session-keys.ts';
@@ -31,11 +31,11 @@ export class CounterModeTransform implements SrtpTransform {
 
   sealRtp(packet: Uint8Array, headerLength: number, index: number): Uint8Array {
     const ssrc = readUint32(packet, RTP_SSRC_OFFSET);
+    const payload = this.#rtp.crypt(packet.subarray(headerLength), ssrc, index);
     const sealed = new Uint8Array(packet.length + TAG_BYTES);
     sealed.set(packet.subarray(0, headerLength));
-    sealed.set(this.#rtp.crypt(packet.subarray(headerLength), ssrc, index), headerLength);
-    const tag = this.#rtp.tag(sealed.subarray(0, packet.length), rolloverCounter(index));
-    sealed.set(tag, packet.length);
+    sealed.set(payload, headerLength);
+    sealed.set(this.#rtp.tag(sealed.subarray(0, packet.length), rolloverCounter(index)), packet.length);
     return sealed;
   }
 
@@ -44,21 +44,16 @@ export class CounterModeTransform implements SrtpTransform {
     if (length < headerLength) return undefined;
     const expected = this.#rtp.tag(datagram.subarray(0, length), rolloverCounter(index));
     if (!equalConstantTime(expected, datagram.subarray(length))) return undefined;
-    const packet = datagram.slice(0, length);
-    const ssrc = readUint32(packet, RTP_SSRC_OFFSET);
-    packet.set(this.#rtp.crypt(packet.subarray(headerLength), ssrc, index), headerLength);
-    return packet;
+    const ssrc = readUint32(datagram, RTP_SSRC_OFFSET);
+    const payload = this.#rtp.crypt(datagram.subarray(headerLength, length), ssrc, index);
+    return concat(datagram.subarray(0, headerLength), payload);
   }
 
   sealRtcp(packet: Uint8Array, index: number): Uint8Array {
     const ssrc = readUint32(packet, RTCP_SSRC_OFFSET);
-    const sealed = new Uint8Array(packet.length + SRTCP_WORD_BYTES + TAG_BYTES);
-    sealed.set(packet.subarray(0, RTCP_CLEAR_BYTES));
-    sealed.set(this.#rtcp.crypt(packet.subarray(RTCP_CLEAR_BYTES), ssrc, index), RTCP_CLEAR_BYTES);
-    sealed.set(writeSrtcpWord(index), packet.length);
-    const authenticated = packet.length + SRTCP_WORD_BYTES;
-    sealed.set(this.#rtcp.tag(sealed.subarray(0, authenticated)), authenticated);
-    return sealed;
+    const encrypted = this.#rtcp.crypt(packet.subarray(RTCP_CLEAR_BYTES), ssrc, index);
+    const authenticated = concat(packet.subarray(0, RTCP_CLEAR_BYTES), encrypted, writeSrtcpWord(index));
+    return concat(authenticated, this.#rtcp.tag(authenticated));
   }
 
   openRtcp(datagram: Uint8Array): Uint8Array | undefined {
@@ -67,10 +62,9 @@ export class CounterModeTransform implements SrtpTransform {
     const authenticated = datagram.length - TAG_BYTES;
     const expected = this.#rtcp.tag(datagram.subarray(0, authenticated));
     if (!equalConstantTime(expected, datagram.subarray(authenticated))) return undefined;
-    const packet = datagram.slice(0, authenticated - SRTCP_WORD_BYTES);
-    const ssrc = readUint32(packet, RTCP_SSRC_OFFSET);
-    packet.set(this.#rtcp.crypt(packet.subarray(RTCP_CLEAR_BYTES), ssrc, trailer.index), RTCP_CLEAR_BYTES);
-    return packet;
+    const ssrc = readUint32(datagram, RTCP_SSRC_OFFSET);
+    const encrypted = datagram.subarray(RTCP_CLEAR_BYTES, authenticated - SRTCP_WORD_BYTES);
+    return concat(datagram.subarray(0, RTCP_CLEAR_BYTES), this.#rtcp.crypt(encrypted, ssrc, trailer.index));
   }
 
   readRtcpTrailer(datagram: Uint8Array): SrtcpTrailer | undefined {

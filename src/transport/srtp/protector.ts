@@ -13,33 +13,40 @@ export interface ProtectJob {
   readonly packet: ProtectablePacket;
 }
 
-/**
- * Protects a batch of packets, typically one packet for many receivers. `Job` may carry more than is needed here, such as where the datagram goes.
- */
+/** Protects a batch of packets, typically one packet for many receivers. */
 export interface MediaProtector {
   /**
-   * Calls `emit` for each job that yields a datagram, in order, before it returns. An error is fatal to the job's context and to no other:
-   * it goes to `fail`, and the batch goes on.
+   * Calls `emit` for each job that yields a datagram, in order, before it returns. A job may carry more than is needed here, such as where its
+   * datagram goes.
+   *
+   * An error is fatal to the job's context and to no other: it goes to `fail` and the batch goes on. Without `fail` the first one is thrown when
+   * the batch is through.
    */
   protect<Job extends ProtectJob>(
     jobs: readonly Job[],
     emit: (job: Job, datagram: Uint8Array) => void,
-    fail: (job: Job, error: unknown) => void,
+    fail?: (job: Job, error: unknown) => void,
   ): void;
 }
 
 /** One packet after the other, on `node:crypto`. */
-export const plainProtector: MediaProtector = {
-  protect: (jobs, emit, fail) => {
+export class PlainProtector implements MediaProtector {
+  protect<Job extends ProtectJob>(
+    jobs: readonly Job[],
+    emit: (job: Job, datagram: Uint8Array) => void,
+    fail?: (job: Job, error: unknown) => void,
+  ): void {
+    const errors: unknown[] = [];
     for (const job of jobs) {
       let datagram: Uint8Array | undefined;
       try {
         datagram = job.context.protectRtp(job.packet.bytes, job.packet.index);
       } catch (error) {
-        fail(job, error);
-        continue;
+        if (fail === undefined) errors.push(error);
+        else fail(job, error);
       }
       if (datagram !== undefined) emit(job, datagram);
     }
-  },
-};
+    if (errors.length > 0) throw errors[0];
+  }
+}

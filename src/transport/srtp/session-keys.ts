@@ -50,7 +50,7 @@ export function deriveSessionKeys(profile: SrtpProfile, master: SrtpMasterKey): 
 /** The pseudorandom function: AES counter mode keystream, AES-256 where the master key is that long (RFC 3711 §4.3.3, RFC 6188 §3). */
 function derivePart(master: SrtpMasterKey, label: number, length: number): Secret {
   const iv = new Uint8Array(16);
-  // A 96-bit salt stands left-aligned in the 112-bit field, padded with zeroes (RFC 7714 §11).
+  // A 96-bit salt is multiplied by 2^16 to make the 112 bits of RFC 3711 (RFC 7714 §11, erratum 4938).
   iv.set(master.salt.bytes);
   // RFC 3711 §4.3.1: key_id is the label and a 48-bit index, which is zero at derivation rate zero.
   iv[7] = iv[7]! ^ label;

@@ -20,7 +20,7 @@ describe('key derivation', () => {
     expect(rtcp.salt.bytes).not.toEqual(rtp.salt.bytes);
   });
 
-  it('uses AES-256 for a 256-bit master key, as in RFC 6188 §7.4', () => {
+  it('uses AES-256 for a 256-bit master key, as in RFC 6188 §7.2', () => {
     // The vector has a 112-bit salt; the AEAD profile takes the first 96 bits of the same derivation.
     const master = masterKeyOf(
       'f0f04914b513f2763a1b1fa130f10e2998f6f6e43e4309d1e622a0e332b9f1b6',

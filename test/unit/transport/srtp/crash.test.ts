@@ -1,0 +1,126 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { SrtpReceiveContext } from '../../../../src/transport/srtp/receive-context.ts';
+import { SrtpSendContext } from '../../../../src/transport/srtp/send-context.ts';
+import type { SrtpReceiveState, SrtpSendState } from '../../../../src/transport/srtp/state.ts';
+import { copyOf, rtcpPacket, rtpPacket, testMasterKey } from '../../../support/srtp.ts';
+
+const profile = 'AEAD_AES_128_GCM';
+
+/** How far a snapshot gets before something else happens. */
+type Snapshot = 'captured' | 'written' | 'granted';
+type Step = { kind: 'packets'; count: number } | { kind: 'snapshot'; upTo: Snapshot } | { kind: 'crash' };
+
+const packets = fc.record({ kind: fc.constant('packets' as const), count: fc.integer({ min: 1, max: 20 }) });
+const snapshot = fc.record({
+  kind: fc.constant('snapshot' as const),
+  upTo: fc.constantFrom<Snapshot>('captured', 'written', 'granted'),
+});
+const crash = fc.constant({ kind: 'crash' as const });
+const steps = fc.array(
+  fc.oneof({ weight: 3, arbitrary: packets }, { weight: 3, arbitrary: snapshot }, crash),
+  { maxLength: 30 },
+);
+/** Whether the write that a context asks for succeeds. */
+const writable = fc.boolean();
+
+/** A file that can be read once. */
+class OnceFile<State> {
+  #content: State | undefined;
+
+  write(state: State): void {
+    this.#content = state;
+  }
+
+  take(): State | undefined {
+    const content = this.#content;
+    this.#content = undefined;
+    return content;
+  }
+}
+
+describe('any series of crashes', () => {
+  it('never makes a send context use an SRTCP index twice', () => {
+    fc.assert(
+      fc.property(steps, writable, (run: readonly Step[], canWrite) => {
+        const file = new OnceFile<SrtpSendState>();
+        const save = (state: SrtpSendState) => file.write(copyOf(state));
+        const reserve = () => {
+          if (!canWrite) return;
+          const state = context.capture(4);
+          save(state);
+          context.granted(state);
+        };
+        let context = SrtpSendContext.create(profile, testMasterKey(profile), reserve);
+        const used = new Set<number>();
+        for (const step of run) {
+          if (step.kind === 'packets') {
+            for (let i = 0; i < step.count; i++) {
+              const datagram = context.protectRtcp(rtcpPacket());
+              if (datagram === undefined) continue;
+              const index = Buffer.from(datagram).readUInt32BE(datagram.length - 4);
+              expect(used.has(index)).toBe(false);
+              used.add(index);
+            }
+          } else if (step.kind === 'snapshot') {
+            const state = context.capture(4);
+            if (step.upTo !== 'captured') save(state);
+            if (step.upTo === 'granted') context.granted(state);
+          } else {
+            const state = file.take();
+            if (state === undefined) return;
+            context = SrtpSendContext.restore(state, reserve);
+          }
+        }
+      }),
+    );
+  });
+
+  it('never makes a receive context accept a packet twice, and every recorded packet is tried again', () => {
+    fc.assert(
+      fc.property(steps, writable, fc.boolean(), (run: readonly Step[], canWrite, manyStreams) => {
+        const file = new OnceFile<SrtpReceiveState>();
+        const save = (state: SrtpReceiveState) => file.write(copyOf(state));
+        const reserve = () => {
+          if (!canWrite) return;
+          const state = context.capture();
+          save(state);
+          context.granted(state);
+        };
+        const peer = SrtpSendContext.create(profile, testMasterKey(profile));
+        let context = SrtpReceiveContext.create(profile, testMasterKey(profile), reserve);
+        const recorded: Uint8Array[] = [];
+        const accepted = new Set<Uint8Array>();
+        const deliver = (datagram: Uint8Array, kind: 'rtp' | 'rtcp') => {
+          const packet = kind === 'rtp' ? context.unprotectRtp(datagram) : context.unprotectRtcp(datagram);
+          if (packet === undefined) return;
+          expect(accepted.has(datagram)).toBe(false);
+          accepted.add(datagram);
+        };
+        const isRtcp = (datagram: Uint8Array) => datagram[1] === 0xc9;
+        let next = 65530;
+        for (const step of run) {
+          if (step.kind === 'packets') {
+            for (let i = 0; i < step.count; i++, next++) {
+              const ssrc = manyStreams ? 1 + (next % 3) : 1;
+              recorded.push(
+                peer.protectRtp(rtpPacket(next, ssrc), next)!,
+                peer.protectRtcp(rtcpPacket(ssrc))!,
+              );
+              for (const datagram of recorded.slice(-2)) deliver(datagram, isRtcp(datagram) ? 'rtcp' : 'rtp');
+            }
+          } else if (step.kind === 'snapshot') {
+            const state = context.capture();
+            if (step.upTo !== 'captured') save(state);
+            if (step.upTo === 'granted') context.granted(state);
+          } else {
+            const state = file.take();
+            if (state === undefined) return;
+            context = SrtpReceiveContext.restore(state, reserve);
+            for (const datagram of recorded) deliver(datagram, isRtcp(datagram) ? 'rtcp' : 'rtp');
+          }
+        }
+      }),
+    );
+  });
+});

@@ -1,0 +1,46 @@
+import { describe, expect, it } from 'vitest';
+import { IndexLimit } from '../../../../src/transport/srtp/index-limit.ts';
+
+const CEILING = 2 ** 31;
+
+describe('IndexLimit', () => {
+  it('limits nothing before the first proposal', () => {
+    expect(new IndexLimit(CEILING, Infinity).allows(CEILING - 1)).toBe(true);
+  });
+
+  it('binds to the first proposal at once, since a file may hold it', () => {
+    const limit = new IndexLimit(CEILING, Infinity);
+    expect(limit.propose(100, 10)).toBe(110);
+    expect(limit.allows(109)).toBe(true);
+    expect(limit.allows(110)).toBe(false);
+  });
+
+  it('does not rise by a later proposal, only by a grant', () => {
+    const limit = new IndexLimit(CEILING, Infinity);
+    limit.propose(100, 10);
+    expect(limit.propose(105, 20)).toBe(125);
+    expect(limit.allows(110)).toBe(false);
+    limit.grant(125);
+    expect(limit.allows(124)).toBe(true);
+    expect(limit.allows(125)).toBe(false);
+  });
+
+  it('never proposes less than what is granted and never falls', () => {
+    const limit = new IndexLimit(CEILING, Infinity);
+    limit.propose(100, 50);
+    expect(limit.propose(101, 10)).toBe(150);
+    limit.grant(120);
+    expect(limit.allows(149)).toBe(true);
+  });
+
+  it('reserves twice what was used since the last proposal where that is more', () => {
+    const limit = new IndexLimit(CEILING, Infinity);
+    for (let i = 0; i < 30; i++) limit.countUse();
+    expect(limit.propose(30, 8)).toBe(90);
+    expect(limit.propose(95, 8)).toBe(103);
+  });
+
+  it('proposes an index that exists, even at the end', () => {
+    expect(new IndexLimit(CEILING, 0).propose(CEILING, 100)).toBe(CEILING - 1);
+  });
+});

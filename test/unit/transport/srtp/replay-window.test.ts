@@ -1,0 +1,64 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { ReplayWindow } from '../../../../src/transport/srtp/replay-window.ts';
+
+describe('ReplayWindow', () => {
+  it('takes each index once', () => {
+    const window = new ReplayWindow(64);
+    expect(window.check(5)).toBe(true);
+    window.update(5);
+    expect(window.check(5)).toBe(false);
+  });
+
+  it('does not change when it is only asked', () => {
+    const window = new ReplayWindow(64);
+    window.check(1000);
+    expect(window.highest).toBe(-1);
+    expect(window.check(3)).toBe(true);
+  });
+
+  it('takes a late index inside the window and none below it', () => {
+    const window = new ReplayWindow(64);
+    window.update(100);
+    expect(window.check(100 - 63)).toBe(true);
+    expect(window.check(100 - 64)).toBe(false);
+  });
+
+  it('takes nothing below its floor, and the floor itself', () => {
+    const window = new ReplayWindow(64, 50);
+    expect(window.check(49)).toBe(false);
+    expect(window.check(50)).toBe(true);
+    window.update(60);
+    expect(window.check(49)).toBe(false);
+    expect(window.check(50)).toBe(true);
+  });
+
+  it('agrees with a set of all indices ever taken', () => {
+    const step = fc.integer({ min: -80, max: 80 });
+    const jump = fc.integer({ min: 60, max: 300 });
+    fc.assert(
+      fc.property(fc.array(fc.oneof({ weight: 5, arbitrary: step }, jump), { maxLength: 200 }), (moves) => {
+        const window = new ReplayWindow(64, 1000);
+        const taken = new Set<number>();
+        let highest = 999;
+        for (const move of moves) {
+          const index = Math.max(0, highest + move);
+          const fresh = index >= 1000 && index > highest - 64 && !taken.has(index);
+          expect(window.check(index)).toBe(fresh);
+          if (!fresh) continue;
+          window.update(index);
+          taken.add(index);
+          highest = Math.max(highest, index);
+        }
+      }),
+    );
+  });
+
+  it('works at the end of the 48-bit indices', () => {
+    const end = 2 ** 48 - 1;
+    const window = new ReplayWindow(64, end - 10);
+    window.update(end);
+    expect(window.check(end)).toBe(false);
+    expect(window.check(end - 1)).toBe(true);
+  });
+});
