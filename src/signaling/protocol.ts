@@ -3,8 +3,9 @@
  * `messages.ts`.
  *
  *   page                                   server
- *   (upgrade, token in subprotocol) ─────▶ known token: welcome{resumed} and offer at once
+ *   (upgrade, token in subprotocol) ─────▶ known token: offer at once, welcome{resumed} when the next token is on disk
  *   join ────────────────────────────────▶ welcome, offer          (first visit)
+ *   confirm ─────────────────────────────▶                         (after each welcome)
  *   answer ──────────────────────────────▶ keyed                   (each new epoch)
  *   playing ─────────────────────────────▶ close{old connection}   (after a replacement)
  */
@@ -13,6 +14,12 @@
 export const SUBPROTOCOL = 'rekeycast.v1';
 /** A resume token travels as a second subprotocol with this prefix, never in a URL. */
 export const TOKEN_SUBPROTOCOL_PREFIX = 'rekeycast.token.';
+/**
+ * Beside a resume token, where the page stands: `rekeycast.at.<connection>.<epoch>`, the connection in use and the epoch of the last
+ * offer that it has answered. The next offer needs the other digest than that one (a browser starts a new DTLS association only when the fingerprint changes), and the server
+ * may have been killed before it wrote its own idea of it.
+ */
+export const POSITION_SUBPROTOCOL_PREFIX = 'rekeycast.at.';
 /** Largest WebSocket message, in bytes. */
 export const MAX_MESSAGE_BYTES = 64 * 1024;
 
@@ -32,6 +39,8 @@ export type OfferKind = 'first' | 'rekey' | 'replacement';
 
 export type ClientMessage =
   | { readonly type: 'join'; readonly capabilities: Capabilities }
+  /** Holds the token of the last `welcome`: the one before it is void from now on. */
+  | { readonly type: 'confirm' }
   /** The answer to offer number `offer` of `connection`. */
   | { readonly type: 'answer'; readonly connection: number; readonly offer: number; readonly sdp: string }
   /** The connection carries media: its first frame was decoded (viewer), or it is connected (broadcaster). */

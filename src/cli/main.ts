@@ -1,0 +1,52 @@
+#!/usr/bin/env node
+/** The `rekeycast` command. Exit codes: 0 done, 1 failed, 2 called wrongly. */
+import { RekeycastError } from '../errors.ts';
+
+const HELP = `rekeycast - a WebRTC broadcast server that survives kill -9 on fresh keys
+
+  rekeycast serve          run the server in the foreground
+  rekeycast keys status    show the snapshot keys
+  rekeycast keys rotate    replace the snapshot key
+
+Settings are environment variables: HOST, PORT, UDP_PORT, STATE_DIR, KEYS_DIR, RUNTIME_DIR and others; see README.md.
+`;
+
+async function main(argv: readonly string[]): Promise<number> {
+  const [command, ...rest] = argv;
+  switch (command) {
+    case 'serve': {
+      const { serve } = await import('./serve.ts');
+      return serve(rest);
+    }
+    case 'keys': {
+      const { runKeys } = await import('./keys.ts');
+      return runKeys(rest, process.env, process);
+    }
+    case 'help':
+    case '--help':
+    case '-h':
+      process.stdout.write(HELP);
+      return 0;
+    default:
+      process.stderr.write(
+        command === undefined ? HELP : `rekeycast: there is no command "${command}"\n\n${HELP}`,
+      );
+      return 2;
+  }
+}
+
+main(process.argv.slice(2)).then(
+  (code) => {
+    process.exitCode = code;
+  },
+  (error: unknown) => {
+    const text =
+      error instanceof RekeycastError
+        ? `${error.message} [${error.code}]`
+        : error instanceof Error
+          ? error.stack
+          : String(error);
+    process.stderr.write(`rekeycast: ${text}\n`);
+    process.exitCode = 1;
+  },
+);

@@ -1,0 +1,52 @@
+/**
+ * Writes the identity snapshot when something in it has changed, one write at a time, each for all the changes since the last. What has
+ * been promised to a page is said when the write that holds it is durable.
+ */
+export class IdentityWriter {
+  readonly #write: () => Promise<void>;
+  readonly #failed: (error: unknown) => void;
+  #requested = false;
+  #running: Promise<void> | undefined;
+  #waiting: (() => void)[] = [];
+
+  /** `write` captures the state before it returns its promise. */
+  constructor(write: () => Promise<void>, failed: (error: unknown) => void) {
+    this.#write = write;
+    this.#failed = failed;
+  }
+
+  /** The snapshot is out of date. */
+  request(): void {
+    this.#requested = true;
+    this.#running ??= this.#loop();
+  }
+
+  /** Calls `say` when everything up to now is durable. A write that fails does not keep the page waiting: it only resumes less. */
+  afterWrite(say: () => void): void {
+    this.#waiting.push(say);
+    this.request();
+  }
+
+  /** Settles when everything up to now is written. */
+  async flush(): Promise<void> {
+    this.request();
+    await this.#running;
+  }
+
+  async #loop(): Promise<void> {
+    while (this.#requested) {
+      // Everything that changes in this turn of the loop goes into one write.
+      await new Promise((resume) => setImmediate(resume));
+      this.#requested = false;
+      const waiting = this.#waiting;
+      this.#waiting = [];
+      try {
+        await this.#write();
+      } catch (error) {
+        this.#failed(error);
+      }
+      for (const say of waiting) say();
+    }
+    this.#running = undefined;
+  }
+}

@@ -1,0 +1,285 @@
+/**
+ * The engine in the world: sockets, files, clocks.
+ *
+ *   1. bind both ports (they are the lock: who has not got them touches no snapshot)
+ *   2. read the identity, take the media snapshot
+ *   3. answer what has waited on UDP, forward media on stale contexts, speak first to every persisted address
+ *   4. HTTP and WebSocket
+ *   5. write a fresh snapshot
+ */
+import { randomUUID } from 'node:crypto';
+import type { Config } from '../config.ts';
+import { candidateAddresses } from '../config.ts';
+import { RekeycastError } from '../errors.ts';
+import { Keyring } from '../keyring/keyring.ts';
+import type { Logger } from '../log.ts';
+import { HttpPort } from '../signaling/http.ts';
+import { PageSockets } from '../signaling/ws.ts';
+import { FileSnapshotStore } from '../snapshot/file-store.ts';
+import { chooseRuntimeDir } from '../snapshot/runtime-dir.ts';
+import type { IdentitySnapshot, MediaSnapshot } from '../snapshot/schema.ts';
+import type { SnapshotStore, StoreEvent } from '../snapshot/store.ts';
+import { UdpSocket } from '../transport/socket.ts';
+import { type Millis, monotonicNow, wallNow } from '../util/clock.ts';
+import { secureRandom } from '../util/rng.ts';
+import { Secret } from '../util/secret.ts';
+import { loadSodium } from '../util/sodium.ts';
+import { Broadcast } from './broadcast.ts';
+import { createCertificate, signingKey } from './certificate.ts';
+import { IdentityWriter } from './identity-writer.ts';
+
+/** How often index limits are raised ahead of use; a crash skips at most what was reserved in two of these. */
+const MEDIA_WRITE_INTERVAL: Millis = 200;
+/** How often the durable snapshot learns how far the room's numbering has come. */
+const IDENTITY_REFRESH_INTERVAL: Millis = 10_000;
+/** Where the page lies, seen from the built program in `dist/`. */
+const PUBLIC = new URL('../public/', import.meta.url);
+
+export interface RunningServer {
+  readonly port: number;
+  readonly udpPort: number;
+  /** Writes both snapshots a last time, tells the pages and closes. */
+  shutdown(): Promise<void>;
+}
+
+/** Throws `PORT_IN_USE`, `KEY_*`, `STATE_UNWRITABLE` or `SEALED_FILE_INVALID`; nothing has been lost then. */
+export async function startServer(config: Config, log: Logger): Promise<RunningServer> {
+  const server = new Server(config, log);
+  await server.start();
+  return server;
+}
+
+class Server implements RunningServer {
+  readonly #config: Config;
+  readonly #log: Logger;
+  #udp!: UdpSocket;
+  #http!: HttpPort;
+  #broadcast!: Broadcast;
+  #store!: SnapshotStore;
+  #identity!: IdentityWriter;
+  readonly #pages: PageSockets;
+  #ready = false;
+  #timer: NodeJS.Timeout | undefined;
+  #timerAt: Millis | undefined;
+  readonly #intervals: NodeJS.Timeout[] = [];
+
+  constructor(config: Config, log: Logger) {
+    this.#config = config;
+    this.#log = log;
+    this.#pages = new PageSockets({
+      opened: (page, token, position) =>
+        this.#run((now) => this.#broadcast.openPage(page.id, token, position, now)),
+      message: (page, message) => this.#run((now) => this.#broadcast.handleMessage(page.id, message, now)),
+      closed: (page) => this.#run((now) => this.#broadcast.closePage(page.id, now)),
+    });
+  }
+
+  get port(): number {
+    return this.#http.port;
+  }
+
+  get udpPort(): number {
+    return this.#udp.port;
+  }
+
+  async start(): Promise<void> {
+    const { host, port, udpPort } = this.#config;
+    const site =
+      deferred<Parameters<typeof HttpPort.bind>[2] extends Promise<infer Handler> ? Handler : never>();
+    [this.#udp, this.#http] = await bindBoth(
+      UdpSocket.bind(host, udpPort),
+      HttpPort.bind(host, port, site.promise, (request, socket, head) => {
+        if (this.#ready) this.#pages.upgrade(request, socket, head);
+        else socket.destroy();
+      }),
+    );
+    try {
+      await this.#resume();
+      this.#udp.receive((datagram, from) =>
+        this.#run((now) => this.#broadcast.handleDatagram(datagram, from, now)),
+      );
+      this.#run((now) => this.#broadcast.handleTimeout(now));
+      // The page comes after the media: hono takes longer to load than the first packet to leave.
+      const { createSite } = await import('../signaling/site.ts');
+      site.resolve(await createSite(PUBLIC, () => this.#ready));
+    } catch (error) {
+      this.#udp.close();
+      this.#http.close();
+      throw error;
+    }
+    this.#ready = true;
+    this.#identity.request();
+    this.#every(MEDIA_WRITE_INTERVAL, () => this.#broadcast.refreshMedia(monotonicNow()));
+    this.#every(IDENTITY_REFRESH_INTERVAL, () => this.#identity.request());
+  }
+
+  async shutdown(): Promise<void> {
+    this.#ready = false;
+    for (const interval of this.#intervals) clearInterval(interval);
+    clearTimeout(this.#timer);
+    this.#udp.receive(() => undefined);
+    // RFC 6455 §7.4.1 and its registry: 1012 is "service restart"; the pages come back by themselves.
+    this.#pages.close(1012, 'restart');
+    this.#broadcast.persistMedia();
+    await this.#identity.flush();
+    this.#udp.close();
+    this.#http.close();
+    this.#broadcast.close();
+  }
+
+  async #resume(): Promise<void> {
+    await loadSodium();
+    const report = (event: StoreEvent) => this.#log[event.level]({ event: event.event }, event.message);
+    const { stateDir, keysDir, resume } = this.#config;
+    const keys = await Keyring.open({ directory: keysDir });
+    const runtimeDir =
+      resume === 'strict'
+        ? undefined
+        : chooseRuntimeDir({ given: this.#config.runtimeDir, stateDir, env: process.env, report });
+    this.#store = new FileSnapshotStore({ stateDir, runtimeDir, keys, report });
+    const restored = await this.#store.readIdentity();
+    const media = restored === undefined ? undefined : await this.#store.takeMedia();
+    const identity = restored ?? (await this.#firstIdentity());
+    this.#broadcast = this.#createBroadcast(identity, restored, media);
+    this.#identity = new IdentityWriter(
+      () => this.#store.writeIdentity(this.#broadcast.captureIdentity()),
+      (error) =>
+        this.#log.error(
+          { event: 'identity-not-written', err: error },
+          'sessions that are new since the last write would not survive a crash',
+        ),
+    );
+    const sessions = [...this.#broadcast.sessions].length;
+    this.#log.info(
+      {
+        event: 'started',
+        sessions,
+        contexts: media?.peers.length ?? 0,
+        resume: this.#store.keepsMedia ? 'auto' : 'strict',
+      },
+      restored === undefined ? 'first run' : 'resumed',
+    );
+  }
+
+  async #firstIdentity(): Promise<Pick<IdentitySnapshot, 'certificate' | 'tokenKey'>> {
+    return {
+      certificate: await createCertificate(secureRandom, wallNow()),
+      tokenKey: Secret.random(32, secureRandom),
+    };
+  }
+
+  #createBroadcast(
+    { certificate, tokenKey }: Pick<IdentitySnapshot, 'certificate' | 'tokenKey'>,
+    restored: IdentitySnapshot | undefined,
+    media: MediaSnapshot | undefined,
+  ): Broadcast {
+    const now = monotonicNow();
+    return new Broadcast(
+      {
+        certificate,
+        identity: { certificate: certificate.certificate, privateKey: signingKey(certificate) },
+        tokenKey,
+        instance: randomUUID(),
+        rng: secureRandom,
+        candidates: candidateAddresses(this.#config, this.#udp.port),
+        videoCodecs: this.#config.videoCodecs,
+        srtpProfiles: this.#config.srtpProfiles,
+        staleKeyTtl: this.#config.staleKeyTtl,
+        sessionTtl: this.#config.sessionTtl,
+        rekeyInterval: this.#config.rekeyInterval,
+        mediaTtl: this.#config.mediaTtl,
+        wallOffset: wallNow() - now,
+        ...(this.#store.keepsMedia
+          ? { persistMedia: (snapshot: MediaSnapshot) => this.#persistMedia(snapshot) }
+          : {}),
+      },
+      now,
+      restored === undefined ? undefined : { identity: restored, media },
+    );
+  }
+
+  #persistMedia(snapshot: MediaSnapshot): boolean {
+    try {
+      this.#store.writeMedia(snapshot);
+      return true;
+    } catch (error) {
+      this.#log.error({ event: 'media-not-written', err: error }, 'a resume would be by re-key alone');
+      return false;
+    }
+  }
+
+  /** One mutation, then everything that follows from it. */
+  #run(mutate: (now: Millis) => void): void {
+    mutate(monotonicNow());
+    this.#drain();
+  }
+
+  #drain(): void {
+    for (
+      let output = this.#broadcast.pollOutput();
+      output !== undefined;
+      output = this.#broadcast.pollOutput()
+    ) {
+      switch (output.kind) {
+        case 'transmit':
+          this.#udp.send(output.datagram, output.to);
+          break;
+        case 'message': {
+          const { page, message } = output;
+          if (output.afterWrite) this.#identity.afterWrite(() => this.#pages.page(page)?.send(message));
+          else this.#pages.page(page)?.send(message);
+          break;
+        }
+        case 'disconnect':
+          this.#pages.page(output.page)?.close(output.code, output.reason);
+          break;
+        case 'identity-changed':
+          this.#identity.request();
+          break;
+        case 'event':
+          this.#log.info(output.event);
+          break;
+      }
+    }
+    this.#arm();
+  }
+
+  #arm(): void {
+    const at = this.#broadcast.nextTimeout();
+    if (at === this.#timerAt && this.#timer !== undefined) return;
+    clearTimeout(this.#timer);
+    this.#timerAt = at;
+    this.#timer =
+      at === undefined || at === Number.POSITIVE_INFINITY
+        ? undefined
+        : setTimeout(
+            () => {
+              this.#timer = undefined;
+              this.#run((now) => this.#broadcast.handleTimeout(now));
+            },
+            Math.max(0, Math.min(at - monotonicNow(), 2 ** 31 - 1)),
+          );
+  }
+
+  #every(interval: Millis, work: () => void): void {
+    this.#intervals.push(setInterval(work, interval));
+  }
+}
+
+/** Both or none: where one is taken, the other is let go. */
+async function bindBoth(udp: Promise<UdpSocket>, http: Promise<HttpPort>): Promise<[UdpSocket, HttpPort]> {
+  const [first, second] = await Promise.allSettled([udp, http]);
+  if (first.status === 'fulfilled' && second.status === 'fulfilled') return [first.value, second.value];
+  if (first.status === 'fulfilled') first.value.close();
+  if (second.status === 'fulfilled') second.value.close();
+  const { reason } = first.status === 'rejected' ? first : (second as PromiseRejectedResult);
+  throw reason instanceof Error ? reason : new RekeycastError('PORT_IN_USE', String(reason));
+}
+
+function deferred<Value>(): { promise: Promise<Value>; resolve: (value: Value) => void } {
+  let resolve: (value: Value) => void = () => undefined;
+  const promise = new Promise<Value>((keep) => {
+    resolve = keep;
+  });
+  return { promise, resolve };
+}

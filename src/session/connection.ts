@@ -1,0 +1,33 @@
+import type { Role } from '../signaling/protocol.ts';
+import type { Peer } from '../transport/peer.ts';
+import type { Millis } from '../util/clock.ts';
+
+/** One RTCPeerConnection of a page, as its session sees it. */
+export interface Connection {
+  /** Names it among all connections of the server: `<session>/<number>`. */
+  readonly id: string;
+  readonly number: number;
+  readonly role: Role;
+  readonly peer: Peer;
+  /** Offers made for it so far. */
+  offers: number;
+  /** Epoch of the last offer. */
+  epoch: number;
+  /** The offer that waits for its keys. */
+  pending: PendingOffer | undefined;
+  /** When its present keys came; `undefined` while it has none that are fresh. */
+  keyedAt: Millis | undefined;
+}
+
+export interface PendingOffer {
+  readonly sentAt: Millis;
+  /** Past this the attempt is given up and a replacement is made. */
+  readonly deadline: Millis;
+  readonly inPlace: boolean;
+}
+
+/** Where a page says it stands: the connection in use and the epoch of the last offer it has answered. */
+export interface PagePosition {
+  readonly connection: number;
+  readonly epoch: number;
+}

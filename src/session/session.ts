@@ -1,0 +1,511 @@
+/**
+ * One visitor.
+ *
+ *   new → connecting → live(epoch n) → [crash] → resumed(epoch n, stale) → rekeying → live(epoch n+1)
+ *   live → rekeying → live (interval, order)                              * → closed
+ *
+ * `current` carries media; `next` is being brought up. The first connection is promoted when it has keys, a replacement when the page
+ * says that it plays.
+ */
+
+import type { Capabilities, ClientMessage, OfferKind, Role, ServerMessage } from '../signaling/protocol.ts';
+import type { Answer } from '../signaling/sdp.ts';
+import type { ConnectionRecord } from '../snapshot/schema.ts';
+import type { Address } from '../transport/address.ts';
+import type { IceCredentials } from '../transport/ice/ice-lite.ts';
+import type { Peer, PeerContexts, PeerIdentity, SendFloor, StaleKeysEnd } from '../transport/peer.ts';
+import { earliest, type Millis } from '../util/clock.ts';
+import type { Connection, PagePosition } from './connection.ts';
+import { nextEpoch, planRekey, type RekeyReason } from './rekey.ts';
+
+/** An in-place re-key takes two round trips; past this the browser is taken to be unable. */
+const IN_PLACE_DEADLINE: Millis = 3_000;
+/** A new connection with ICE from scratch; the broadcaster's first one also waits for the camera prompt. */
+const CONNECT_DEADLINE: Millis = 15_000;
+/** A replacement that has keys but is never reported as playing takes over after this. */
+const PROMOTE_DEADLINE: Millis = 8_000;
+/** The first retry is immediate, each further one waits this much longer. */
+const RETRY_STEP: Millis = 1_000;
+const MAX_RETRY_DELAY: Millis = 15_000;
+/** Without an authenticated check for this long nothing more is sent (RFC 7675 §5.1). */
+const CONSENT_TIMEOUT: Millis = 30_000;
+
+export interface SessionOptions {
+  readonly id: string;
+  readonly role: Role;
+  readonly capabilities: Capabilities;
+  readonly staleKeyTtl: Millis;
+  /** How long a session without its page is kept. */
+  readonly sessionTtl: Millis;
+  /** Age at which keys are replaced; `undefined`: never by age. */
+  readonly rekeyInterval: Millis | undefined;
+  readonly createCredentials: () => IceCredentials;
+  readonly createPeer: (ice: IceCredentials, restored?: PeerIdentity) => Peer;
+  readonly createOffer: (connection: Connection) => string;
+  readonly parseAnswer: (sdp: string) => Answer | undefined;
+}
+
+export type SessionEvent =
+  | {
+      readonly event: 'rekey-started';
+      readonly connection: string;
+      readonly epoch: number;
+      readonly reason: RekeyReason;
+      readonly way: string;
+    }
+  | {
+      readonly event: 'stale-keys-destroyed';
+      readonly connection: string;
+      readonly by: StaleKeysEnd;
+      /** Since the offer of the new keys left; absent where no offer had. */
+      readonly sinceOfferMs: Millis | undefined;
+    }
+  | {
+      readonly event: 'keyed';
+      readonly connection: string;
+      readonly epoch: number;
+      readonly sinceOfferMs: Millis | undefined;
+    }
+  | { readonly event: 'handshake-failed'; readonly connection: string; readonly reason: string }
+  | { readonly event: 'consent-lost'; readonly connection: string };
+
+export type SessionOutput =
+  | { readonly kind: 'message'; readonly message: ServerMessage }
+  | { readonly kind: 'transmit'; readonly to: Address; readonly datagram: Uint8Array }
+  | { readonly kind: 'validated'; readonly peer: Peer; readonly address: Address }
+  | { readonly kind: 'rtp'; readonly connection: Connection; readonly packet: Uint8Array }
+  | { readonly kind: 'rtcp'; readonly connection: Connection; readonly packet: Uint8Array }
+  /** A re-key in place begins: what is sent from now on may have to be sent again. */
+  | { readonly kind: 'rekey-started'; readonly connection: Connection }
+  /** Fresh keys; `first`: this connection had none before. */
+  | { readonly kind: 'keyed'; readonly connection: Connection; readonly first: boolean }
+  /** No media for this connection any more. */
+  | { readonly kind: 'closed'; readonly connection: Connection }
+  /** Something that the identity snapshot holds has changed. */
+  | { readonly kind: 'changed' }
+  | { readonly kind: 'event'; readonly event: SessionEvent };
+
+/** SRTP contexts of an earlier process, and the room indices below which nothing may be sent under them. */
+export interface StaleContexts {
+  readonly contexts: PeerContexts;
+  readonly floors: readonly SendFloor[];
+}
+
+export class Session {
+  readonly #options: SessionOptions;
+  role: Role;
+  #current: Connection | undefined;
+  #next: Connection | undefined;
+  #lastNumber = 0;
+  #attached = false;
+  #position: PagePosition | undefined;
+  #seenAt: Millis;
+  #promoteAt: Millis | undefined;
+  #retryAt: Millis | undefined;
+  #failures = 0;
+  #closed = false;
+  readonly #outputs: SessionOutput[] = [];
+
+  constructor(options: SessionOptions, now: Millis) {
+    this.#options = options;
+    this.role = options.role;
+    this.#seenAt = now;
+  }
+
+  get id(): string {
+    return this.#options.id;
+  }
+
+  get capabilities(): Capabilities {
+    return this.#options.capabilities;
+  }
+
+  get attached(): boolean {
+    return this.#attached;
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  get connections(): readonly Connection[] {
+    return [this.#current, this.#next].filter((connection) => connection !== undefined);
+  }
+
+  get current(): Connection | undefined {
+    return this.#current;
+  }
+
+  /** When the page or an authenticated check was last there. */
+  get seenAt(): Millis {
+    const heard = this.connections.map((connection) => connection.peer.heardAt ?? 0);
+    return Math.max(this.#seenAt, ...heard);
+  }
+
+  /** Takes up the connection of an earlier process; its keys are stale from the start. */
+  resume(record: ConnectionRecord, stale: StaleContexts | undefined, now: Millis): void {
+    const peer = this.#options.createPeer(
+      { ufrag: record.localUfrag, pwd: record.localPwd },
+      {
+        remoteUfrag: record.remoteUfrag === '' ? undefined : record.remoteUfrag,
+        remoteFingerprint: record.remoteFingerprint,
+        remoteAddress: record.remoteAddress,
+      },
+    );
+    if (stale !== undefined) peer.resume(stale.contexts, stale.floors, now + this.#options.staleKeyTtl);
+    this.#current = {
+      id: `${this.id}/${record.number}`,
+      number: record.number,
+      role: this.role,
+      peer,
+      offers: record.offers,
+      epoch: record.epoch,
+      pending: undefined,
+      keyedAt: undefined,
+    };
+    this.#lastNumber = record.number;
+  }
+
+  /** What of this session survives; `undefined` before its first answer. */
+  captureConnection(): ConnectionRecord | undefined {
+    const connection = this.#current ?? this.#next;
+    const identity = connection?.peer.captureIdentity();
+    if (connection === undefined || identity === undefined) return undefined;
+    const { ufrag, pwd } = connection.peer.iceCredentials;
+    return {
+      number: connection.number,
+      offers: connection.offers,
+      epoch: connection.epoch,
+      localUfrag: ufrag,
+      localPwd: pwd,
+      remoteUfrag: identity.remoteUfrag ?? '',
+      remoteFingerprint: identity.remoteFingerprint,
+      remoteAddress: identity.remoteAddress,
+    };
+  }
+
+  /** The page has joined or come back. What it has missed, or what is stale, is offered anew in the same turn. */
+  attach(position: PagePosition | undefined, now: Millis): void {
+    this.#attached = true;
+    this.#seenAt = now;
+    this.#position = position;
+    const current = this.#current;
+    if (current === undefined && position === undefined) this.#connect('first', now);
+    else if (
+      current?.keyedAt !== undefined &&
+      this.#next === undefined &&
+      position?.connection === current.number
+    ) {
+      this.#tellKeyed(current);
+    } else this.rekey('resume', now);
+  }
+
+  /** The page's signaling is gone; media goes on. */
+  detach(now: Millis): void {
+    this.#attached = false;
+    this.#seenAt = now;
+  }
+
+  /** Replaces the keys; does nothing while the page is away. */
+  rekey(reason: RekeyReason, now: Millis): void {
+    if (!this.#attached || this.#closed) return;
+    const way = planRekey(reason, this.capabilities, this.#current, this.#position);
+    if (way === 'in-place') this.#rekeyInPlace(reason, now);
+    else this.#connect('replacement', now, reason);
+  }
+
+  /** Another role: needs another connection. Nothing more is taken from or sent over the one in use if it was the broadcaster's. */
+  changeRole(role: Role, now: Millis): void {
+    if (role === this.role) return;
+    this.role = role;
+    if (this.#current?.role === 'broadcaster') this.#closeConnection('current');
+    this.#outputs.push({ kind: 'message', message: { type: 'role', role } }, { kind: 'changed' });
+    if (this.#attached) this.#connect('replacement', now);
+  }
+
+  handleMessage(message: ClientMessage, now: Millis): void {
+    this.#seenAt = now;
+    if (message.type === 'answer') this.#handleAnswer(message, now);
+    else if (message.type === 'playing') this.#handlePlaying(message.connection);
+    else if (message.type === 'stalled') this.#handleStalled(message.connection, now);
+  }
+
+  handleDatagram(connection: Connection, datagram: Uint8Array, from: Address, now: Millis): void {
+    connection.peer.handleDatagram(datagram, from, now);
+    this.#drainPeer(connection, now);
+  }
+
+  /** Hands on what one of its peers was made to send. */
+  flush(connection: Connection, now: Millis): void {
+    this.#drainPeer(connection, now);
+  }
+
+  handleTimeout(now: Millis): void {
+    for (const connection of this.connections) {
+      connection.peer.handleTimeout(now);
+      this.#drainPeer(connection, now);
+    }
+    if (this.#promoteAt !== undefined && now >= this.#promoteAt) this.#promote();
+    const late = this.connections.find(({ pending }) => pending !== undefined && now >= pending.deadline);
+    if (late !== undefined) this.#giveUpAttempt(late, now);
+    const current = this.#current;
+    if (current?.keyedAt !== undefined && now >= this.#consentEnds(current)) this.#loseConsent(current, now);
+    if (this.#retryAt !== undefined && now >= this.#retryAt) {
+      this.#retryAt = undefined;
+      this.rekey('missed-deadline', now);
+    }
+    const rekeyAt = this.#rekeyAt();
+    if (rekeyAt !== undefined && now >= rekeyAt) this.rekey('interval', now);
+    if (now >= this.#expiresAt()) this.close();
+  }
+
+  nextTimeout(): Millis | undefined {
+    if (this.#closed) return undefined;
+    const current = this.#current;
+    return earliest(
+      ...this.connections.flatMap(({ peer, pending }) => [peer.nextTimeout(), pending?.deadline]),
+      this.#promoteAt,
+      this.#retryAt,
+      current?.keyedAt === undefined ? undefined : this.#consentEnds(current),
+      this.#rekeyAt(),
+      this.#expiresAt(),
+    );
+  }
+
+  pollOutput(): SessionOutput | undefined {
+    return this.#outputs.shift();
+  }
+
+  /** Ends the session and wipes its keys. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closeConnection('next');
+    this.#closeConnection('current');
+    this.#closed = true;
+    this.#outputs.push({ kind: 'changed' });
+  }
+
+  #rekeyInPlace(reason: RekeyReason, now: Millis): void {
+    const connection = this.#current!;
+    this.#closeConnection('next');
+    connection.epoch = nextEpoch(connection.epoch, this.#position?.epoch ?? connection.epoch);
+    this.#outputs.push({ kind: 'rekey-started', connection });
+    this.#offer(connection, 'rekey', reason, this.#options.createCredentials(), now);
+  }
+
+  /** Brings up a connection of its own, beside the current one if there is one. */
+  #connect(kind: OfferKind, now: Millis, reason?: RekeyReason): void {
+    this.#closeConnection('next');
+    this.#lastNumber = Math.max(this.#lastNumber, this.#position?.connection ?? 0) + 1;
+    const ice = this.#options.createCredentials();
+    const connection: Connection = {
+      id: `${this.id}/${this.#lastNumber}`,
+      number: this.#lastNumber,
+      role: this.role,
+      peer: this.#options.createPeer(ice),
+      offers: 0,
+      // A session's epochs count on over its connections, so that a higher one always means newer keys.
+      epoch: (this.#current?.epoch ?? -1) + 1,
+      pending: undefined,
+      keyedAt: undefined,
+    };
+    this.#next = connection;
+    this.#offer(connection, kind, reason, ice, now);
+  }
+
+  #offer(
+    connection: Connection,
+    kind: OfferKind,
+    reason: RekeyReason | undefined,
+    ice: IceCredentials,
+    now: Millis,
+  ): void {
+    const inPlace = kind === 'rekey';
+    this.#retryAt = undefined;
+    connection.offers++;
+    connection.keyedAt = undefined;
+    connection.pending = {
+      sentAt: now,
+      deadline: now + (inPlace ? IN_PLACE_DEADLINE : CONNECT_DEADLINE),
+      inPlace,
+    };
+    connection.peer.offer(connection.epoch, ice, now);
+    this.#outputs.push({
+      kind: 'message',
+      message: {
+        type: 'offer',
+        connection: connection.number,
+        offer: connection.offers,
+        epoch: connection.epoch,
+        kind,
+        role: connection.role,
+        sdp: this.#options.createOffer(connection),
+      },
+    });
+    if (reason !== undefined) {
+      this.#event({
+        event: 'rekey-started',
+        connection: connection.id,
+        epoch: connection.epoch,
+        reason,
+        way: kind,
+      });
+    }
+    this.#outputs.push({ kind: 'changed' });
+    this.#drainPeer(connection, now);
+  }
+
+  #handleAnswer(message: Extract<ClientMessage, { type: 'answer' }>, now: Millis): void {
+    const connection = this.#connectionNumbered(message.connection);
+    // An answer to an offer that a newer one has overtaken says nothing about the newer one.
+    if (connection === undefined || connection.offers !== message.offer) return;
+    const answer = this.#options.parseAnswer(message.sdp);
+    if (answer === undefined) {
+      const error: ServerMessage = {
+        type: 'error',
+        code: 'SDP_INVALID',
+        message: 'This answer is not one that the server can use.',
+      };
+      this.#outputs.push({ kind: 'message', message: error });
+      return;
+    }
+    this.#position = { connection: this.#current?.number ?? connection.number, epoch: connection.epoch };
+    connection.peer.acceptAnswer(answer, now);
+    this.#outputs.push({ kind: 'changed' });
+    this.#drainPeer(connection, now);
+  }
+
+  #handlePlaying(number: number): void {
+    if (this.#next?.number === number && this.#next.keyedAt !== undefined) this.#promote();
+  }
+
+  #handleStalled(number: number, now: Millis): void {
+    // One attempt at a time: the page says it again if that does not help.
+    if (this.#connectionNumbered(number) !== undefined && this.#next === undefined)
+      this.rekey('stalled', now);
+  }
+
+  #drainPeer(connection: Connection, now: Millis): void {
+    const { peer } = connection;
+    for (let output = peer.pollOutput(); output !== undefined; output = peer.pollOutput()) {
+      switch (output.kind) {
+        case 'transmit':
+          this.#outputs.push(output);
+          break;
+        case 'validated':
+          this.#outputs.push({ ...output, peer });
+          break;
+        case 'selected':
+          this.#outputs.push({ kind: 'changed' });
+          break;
+        case 'rtp':
+        case 'rtcp':
+          this.#outputs.push({ ...output, connection });
+          break;
+        case 'stale-keys-destroyed':
+          this.#event({
+            event: 'stale-keys-destroyed',
+            connection: connection.id,
+            by: output.by,
+            sinceOfferMs: connection.pending && now - connection.pending.sentAt,
+          });
+          break;
+        case 'keyed':
+          this.#handleKeyed(connection, output.epoch, now);
+          break;
+        case 'connected':
+          this.#outputs.push({ kind: 'changed' });
+          break;
+        case 'failed':
+          this.#event({ event: 'handshake-failed', connection: connection.id, reason: output.reason });
+          if (connection.pending !== undefined || connection.keyedAt !== undefined)
+            this.#giveUpAttempt(connection, now);
+          break;
+      }
+    }
+  }
+
+  #handleKeyed(connection: Connection, epoch: number, now: Millis): void {
+    const sinceOfferMs = connection.pending && now - connection.pending.sentAt;
+    const first = connection.pending?.inPlace !== true;
+    connection.pending = undefined;
+    connection.keyedAt = now;
+    this.#event({ event: 'keyed', connection: connection.id, epoch, sinceOfferMs });
+    this.#outputs.push({ kind: 'keyed', connection, first }, { kind: 'changed' });
+    this.#tellKeyed(connection);
+    this.#failures = 0;
+    if (connection !== this.#next) return;
+    if (this.#current === undefined) this.#promote();
+    else this.#promoteAt = now + PROMOTE_DEADLINE;
+  }
+
+  #tellKeyed({ number, epoch }: Connection): void {
+    this.#outputs.push({ kind: 'message', message: { type: 'keyed', connection: number, epoch } });
+  }
+
+  #promote(): void {
+    this.#promoteAt = undefined;
+    const next = this.#next;
+    if (next === undefined) return;
+    this.#next = undefined;
+    this.#closeConnection('current');
+    this.#current = next;
+    this.#outputs.push({ kind: 'changed' });
+  }
+
+  /** No browser is left silent: what did not work in place, or at the first try, is tried with a connection of its own. */
+  #giveUpAttempt(connection: Connection, now: Millis): void {
+    connection.pending = undefined;
+    if (connection === this.#next) this.#closeConnection('next');
+    this.#retryAt = now + Math.min(this.#failures * RETRY_STEP, MAX_RETRY_DELAY);
+    this.#failures++;
+  }
+
+  #loseConsent(connection: Connection, now: Millis): void {
+    connection.keyedAt = undefined;
+    connection.peer.close();
+    this.#event({ event: 'consent-lost', connection: connection.id });
+    this.#outputs.push({ kind: 'closed', connection }, { kind: 'changed' });
+    // The page is there and only its path is gone: an ICE restart finds another.
+    this.rekey('resume', now);
+  }
+
+  #closeConnection(which: 'current' | 'next'): void {
+    const connection = which === 'current' ? this.#current : this.#next;
+    if (connection === undefined) return;
+    if (which === 'current') this.#current = undefined;
+    else {
+      this.#next = undefined;
+      this.#promoteAt = undefined;
+    }
+    connection.peer.close();
+    this.#outputs.push(
+      { kind: 'message', message: { type: 'close', connection: connection.number } },
+      { kind: 'closed', connection },
+    );
+  }
+
+  #connectionNumbered(number: number): Connection | undefined {
+    return this.connections.find((connection) => connection.number === number);
+  }
+
+  #consentEnds(connection: Connection): Millis {
+    return Math.max(connection.peer.heardAt ?? 0, connection.keyedAt ?? 0) + CONSENT_TIMEOUT;
+  }
+
+  #rekeyAt(): Millis | undefined {
+    const { rekeyInterval } = this.#options;
+    const keyedAt = this.#current?.keyedAt;
+    if (rekeyInterval === undefined || keyedAt === undefined || this.#next !== undefined || !this.#attached)
+      return undefined;
+    return keyedAt + rekeyInterval;
+  }
+
+  #expiresAt(): Millis {
+    return this.#attached ? Number.POSITIVE_INFINITY : this.seenAt + this.#options.sessionTtl;
+  }
+
+  #event(event: SessionEvent): void {
+    this.#outputs.push({ kind: 'event', event });
+  }
+}

@@ -1,0 +1,64 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { RekeycastError } from '../errors.ts';
+
+/** Answers a request. */
+export type RequestHandler = (request: IncomingMessage, response: ServerResponse) => unknown;
+
+/**
+ * The one TCP port. It is bound before anything else is done and answers 503 until the rest is there, so that a port in use is
+ * found before a snapshot has been touched.
+ */
+export class HttpPort {
+  readonly #server: Server;
+
+  private constructor(server: Server) {
+    this.#server = server;
+  }
+
+  /** Throws `PORT_IN_USE` where another process has the port. */
+  static async bind(
+    host: string,
+    port: number,
+    app: Promise<RequestHandler>,
+    onUpgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void,
+  ): Promise<HttpPort> {
+    const server = createServer((request, response) => {
+      app.then(
+        (handle) => handle(request, response),
+        () => response.writeHead(503).end(),
+      );
+    });
+    // A slow client holds no more than its socket (slowloris).
+    server.headersTimeout = 10_000;
+    server.requestTimeout = 15_000;
+    server.on('upgrade', onUpgrade);
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', (cause: NodeJS.ErrnoException) =>
+        reject(
+          cause.code === 'EADDRINUSE'
+            ? new RekeycastError(
+                'PORT_IN_USE',
+                `${port}/tcp is in use: another process (or rekeycast itself) has it. Set PORT.`,
+                {
+                  cause,
+                },
+              )
+            : cause,
+        ),
+      );
+      server.listen(port, host, resolve);
+    });
+    return new HttpPort(server);
+  }
+
+  get port(): number {
+    const address = this.#server.address();
+    return typeof address === 'object' && address !== null ? address.port : 0;
+  }
+
+  close(): void {
+    this.#server.close();
+    this.#server.closeAllConnections();
+  }
+}

@@ -1,0 +1,34 @@
+import { z } from 'zod/mini';
+import { type ClientMessage, MAX_MESSAGE_BYTES } from './protocol.ts';
+
+/** Longest SDP of an answer, in characters. Browsers' are about 3,000 here. */
+const MAX_SDP = 32 * 1024;
+
+const count = z.int().check(z.nonnegative());
+
+const clientMessage = z.discriminatedUnion('type', [
+  z.strictObject({ type: z.literal('join'), capabilities: z.strictObject({ rekeyInPlace: z.boolean() }) }),
+  z.strictObject({
+    type: z.literal('answer'),
+    connection: count,
+    offer: count,
+    sdp: z.string().check(z.maxLength(MAX_SDP)),
+  }),
+  z.strictObject({ type: z.literal('playing'), connection: count }),
+  z.strictObject({ type: z.literal('stalled'), connection: count }),
+  z.strictObject({ type: z.literal('confirm') }),
+  z.strictObject({ type: z.literal('publish') }),
+  z.strictObject({ type: z.literal('decline'), reason: z.string().check(z.maxLength(200)) }),
+  z.strictObject({ type: z.literal('leave') }),
+]);
+
+/** A message from a page, or `undefined` where it is none. */
+export function parseClientMessage(text: string): ClientMessage | undefined {
+  if (text.length > MAX_MESSAGE_BYTES) return undefined;
+  try {
+    const result = clientMessage.safeParse(JSON.parse(text));
+    return result.success ? result.data : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,85 @@
+import { createSocket, type Socket } from 'node:dgram';
+import { isIPv6 } from 'node:net';
+import { RekeycastError } from '../errors.ts';
+import { Counters } from '../util/counters.ts';
+import type { Address } from './address.ts';
+
+/** Kernel buffers, in bytes: a keyframe to a few hundred viewers leaves in one turn. */
+const BUFFER_BYTES = 4 * 1024 * 1024;
+
+export type DatagramHandler = (datagram: Uint8Array, from: Address) => void;
+
+/** The one UDP socket. Binding it is the lock that keeps a second process from resuming the same sessions. */
+export class UdpSocket {
+  readonly drops = new Counters<'send failed'>();
+  readonly #socket: Socket;
+  readonly #mapped: boolean;
+  /** Datagrams that came before anybody asked for them. */
+  #early: { readonly datagram: Uint8Array; readonly from: Address }[] | undefined = [];
+  #handler: DatagramHandler = (datagram, from) => this.#early?.push({ datagram, from });
+
+  private constructor(socket: Socket, mapped: boolean) {
+    this.#socket = socket;
+    this.#mapped = mapped;
+    socket.on('message', (datagram, { address, port }) => {
+      this.#handler(datagram, { ip: mapped ? unmap(address) : address, port });
+    });
+    // An ICMP error for one peer is not an error of the socket.
+    socket.on('error', () => this.drops.add('send failed'));
+  }
+
+  /** Throws `PORT_IN_USE` where another process has the port. */
+  static async bind(host: string, port: number): Promise<UdpSocket> {
+    const mapped = isIPv6(host);
+    const socket = createSocket({
+      type: mapped ? 'udp6' : 'udp4',
+      // Addresses are literal: a lookup would only cost a turn of the loop for every datagram.
+      lookup: (address, _options, done) => done(null, address, mapped ? 6 : 4),
+    });
+    await new Promise<void>((resolve, reject) => {
+      socket.once('error', (cause: NodeJS.ErrnoException) => {
+        socket.close();
+        reject(
+          cause.code === 'EADDRINUSE'
+            ? new RekeycastError(
+                'PORT_IN_USE',
+                `${port}/udp is in use: another process (or rekeycast itself) has it. Set UDP_PORT.`,
+                { cause },
+              )
+            : cause,
+        );
+      });
+      socket.bind(port, host, resolve);
+    });
+    socket.removeAllListeners('error');
+    socket.setRecvBufferSize(BUFFER_BYTES);
+    socket.setSendBufferSize(BUFFER_BYTES);
+    return new UdpSocket(socket, mapped);
+  }
+
+  get port(): number {
+    return this.#socket.address().port;
+  }
+
+  /** From now on datagrams go to `handler`, those that waited first. */
+  receive(handler: DatagramHandler): void {
+    const early = this.#early ?? [];
+    this.#early = undefined;
+    this.#handler = handler;
+    for (const { datagram, from } of early) handler(datagram, from);
+  }
+
+  send(datagram: Uint8Array, to: Address): void {
+    this.#socket.send(datagram, to.port, this.#mapped ? map(to.ip) : to.ip, (error) => {
+      if (error !== null) this.drops.add('send failed');
+    });
+  }
+
+  close(): void {
+    this.#socket.close();
+  }
+}
+
+/** A dual-stack socket shows IPv4 peers as mapped addresses (RFC 4291 §2.5.5.2). */
+const unmap = (address: string): string => (address.startsWith('::ffff:') ? address.slice(7) : address);
+const map = (address: string): string => (address.includes(':') ? address : `::ffff:${address}`);

@@ -1,0 +1,51 @@
+/**
+ * Runs tests: `node test/run.mjs [folder ...]`, all folders without one. Unit and scenario tests run side by side, what starts servers and
+ * browsers one file after the other. The last line is `N passed, N failed`.
+ */
+import { existsSync } from 'node:fs';
+import { startVitest } from 'vitest/node';
+
+const FOLDERS = ['unit', 'scenario', 'interop', 'security', 'fuzz', 'e2e'];
+const ONE_AT_A_TIME = new Set(['interop', 'security', 'e2e']);
+
+const wanted = process.argv.slice(2);
+const folders = FOLDERS.filter(
+  (folder) => (wanted.length === 0 || wanted.includes(folder)) && existsSync(`test/${folder}`),
+);
+const unknown = wanted.filter((folder) => !FOLDERS.includes(folder));
+if (unknown.length > 0) {
+  process.stderr.write(`there is no test folder ${unknown.join(', ')}; there are ${FOLDERS.join(', ')}\n`);
+  process.exit(2);
+}
+
+let passed = 0;
+let failed = 0;
+for (const parallel of [true, false]) {
+  const group = folders.filter((folder) => ONE_AT_A_TIME.has(folder) !== parallel);
+  if (group.length > 0) await runGroup(group, parallel);
+}
+process.stdout.write(`${passed} passed, ${failed} failed\n`);
+process.exit(failed === 0 && passed > 0 ? 0 : 1);
+
+async function runGroup(group, parallel) {
+  const vitest = await startVitest('test', [], {
+    watch: false,
+    include: group.map((folder) => `test/${folder}/**/*.test.ts`),
+    fileParallelism: parallel,
+    testTimeout: parallel ? 60_000 : 300_000,
+    hookTimeout: 120_000,
+    passWithNoTests: true,
+    reporters: process.env.CI === 'true' ? ['verbose'] : ['default'],
+  });
+  for (const module of vitest.state.getTestModules()) {
+    for (const test of module.children.allTests()) {
+      const { state } = test.result();
+      if (state === 'passed') passed++;
+      // A skipped test is one that did not run, and nothing here may be left out silently.
+      else failed++;
+    }
+    failed += module.errors().length;
+  }
+  failed += vitest.state.getUnhandledErrors().length;
+  await vitest.close();
+}
