@@ -1,5 +1,5 @@
 import type { CameraProblem } from './facts.ts';
-import type { PageInput } from './page.ts';
+import type { PageInput } from './io.ts';
 
 const VIDEO: MediaTrackConstraints = {
   width: { ideal: 1280 },

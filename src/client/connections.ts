@@ -24,8 +24,15 @@ export interface ApplyOffer {
   readonly peer: number;
   readonly create: boolean;
   readonly offer: number;
+  readonly epoch: number;
   readonly role: Role;
   readonly sdp: string;
+}
+
+/** Where the page stands: the connection in use and the epoch of the last offer that was applied to it. */
+export interface Position {
+  readonly connection: number;
+  readonly epoch: number;
 }
 
 export type OfferMessage = Extract<ServerMessage, { type: 'offer' }>;
@@ -52,15 +59,16 @@ interface Connection {
   readonly connection: number;
   /** Counts the sessions of this page. */
   readonly session: number;
-  role: Role;
-  offer: number;
+  readonly role: Role;
   offeredAt: Millis;
   state: PeerState;
   stateAt: Millis;
   /** An in-place re-key that the server has not confirmed. */
   rekeying: boolean;
   rekeyedAt: Millis | undefined;
-  epoch: number | undefined;
+  /** Epoch of the last offer that the browser has applied. */
+  appliedEpoch: number | undefined;
+  keyed: boolean;
   progressAt: Millis | undefined;
   frameAt: Millis | undefined;
   plays: boolean;
@@ -90,10 +98,20 @@ export class Connections {
     return this.#inUse;
   }
 
-  /** The server has taken the page in; `anew` when it no longer knew the page. */
-  handleUp(anew: boolean, now: Millis): void {
+  get position(): Position | undefined {
+    const shown = this.#inUse;
+    if (shown?.appliedEpoch === undefined || !this.#isCurrent(shown)) return undefined;
+    return { connection: shown.connection, epoch: shown.appliedEpoch };
+  }
+
+  /** The page joins anew: what it has belongs to a session that the server does not know. */
+  beginSession(): void {
+    this.#session++;
+  }
+
+  /** The server has taken the page in. */
+  handleUp(now: Millis): void {
     this.#upAt = now;
-    if (anew) this.#session++;
     const shown = this.#inUse;
     if (shown?.plays && this.#isCurrent(shown)) this.#announce(shown);
   }
@@ -114,16 +132,26 @@ export class Connections {
 
   handleOffer(message: OfferMessage, now: Millis): void {
     const known = this.#find(message.connection);
-    if (known !== undefined) this.#offerAgain(known, message, now);
-    else if (message.kind === 'rekey') this.#stalled(message.connection, now);
-    else this.#offerNew(message, now);
+    if (message.kind !== 'rekey') this.#offerNew(message, now);
+    else if (known !== undefined) this.#offerAgain(known, message, now);
+    else this.#stalled(message.connection, now);
   }
 
-  handleKeyed(connection: number, epoch: number): number | undefined {
+  /** The offer of `epoch` was applied: returns the server's number of the connection, where it belongs to the present session. */
+  handleAnswered(peer: number, epoch: number): number | undefined {
+    const entry = this.#byPeer(peer);
+    if (entry === undefined) return undefined;
+    entry.appliedEpoch = epoch;
+    return this.#isCurrent(entry) ? entry.connection : undefined;
+  }
+
+  /** The server has the keys of the last offer. Returns the peer, or `undefined` where the page has no such connection. */
+  handleKeyed(connection: number): number | undefined {
     const entry = this.#find(connection);
     if (entry === undefined) return undefined;
     entry.rekeying = false;
-    entry.epoch = epoch;
+    entry.keyed = true;
+    if (entry.plays) this.#announce(entry);
     return entry.peer;
   }
 
@@ -133,12 +161,6 @@ export class Connections {
     if (entry === undefined || !this.#isCurrent(entry)) return;
     if (entry.rekeying) this.#outputs.push({ kind: 'inPlaceFailed' });
     if (this.#upAt !== undefined) this.#stalled(entry.connection, now);
-  }
-
-  /** The server's number of a peer, where it belongs to the present session. */
-  connectionOf(peer: number): number | undefined {
-    const entry = this.#byPeer(peer);
-    return entry !== undefined && this.#isCurrent(entry) ? entry.connection : undefined;
   }
 
   handlePeerState(peer: number, state: PeerState, now: Millis): void {
@@ -204,14 +226,12 @@ export class Connections {
   }
 
   #offerAgain(entry: Connection, message: OfferMessage, now: Millis): void {
-    entry.offer = message.offer;
     entry.offeredAt = now;
-    entry.role = message.role;
-    if (message.kind === 'rekey') {
-      entry.rekeying = true;
-      entry.rekeyedAt = now;
-    }
-    this.#outputs.push(applyOffer(entry, false, message.sdp));
+    entry.rekeying = true;
+    entry.rekeyedAt = now;
+    // A replacement that was under way is not on the server any more, which may have had no chance to say so.
+    if (entry === this.#inUse && this.#pending !== undefined) this.#drop(this.#pending);
+    this.#outputs.push(applyOffer(entry, false, message));
   }
 
   #offerNew(message: OfferMessage, now: Millis): void {
@@ -223,7 +243,7 @@ export class Connections {
     const entry = newConnection(++this.#made, this.#session, message, now);
     if (this.#inUse === undefined) this.#inUse = entry;
     else this.#pending = entry;
-    this.#outputs.push(applyOffer(entry, true, message.sdp));
+    this.#outputs.push(applyOffer(entry, true, message));
     if (entry === this.#inUse) this.#outputs.push({ kind: 'show', peer: entry.peer });
   }
 
@@ -254,7 +274,8 @@ export class Connections {
   }
 
   #announce(entry: Connection): void {
-    if (entry.announced || this.#upAt === undefined || !this.#isCurrent(entry)) return;
+    // The server takes the word of a page for keys that it has itself only.
+    if (entry.announced || !entry.keyed || this.#upAt === undefined || !this.#isCurrent(entry)) return;
     entry.announced = true;
     this.#send({ type: 'playing', connection: entry.connection });
   }
@@ -313,7 +334,7 @@ export class Connections {
   }
 
   #all(): Connection[] {
-    return [this.#inUse, this.#pending, ...this.#retired].filter((entry) => entry !== undefined);
+    return [this.#pending, this.#inUse, ...this.#retired].filter((entry) => entry !== undefined);
   }
 }
 
@@ -323,13 +344,13 @@ function newConnection(peer: number, session: number, message: OfferMessage, now
     connection: message.connection,
     session,
     role: message.role,
-    offer: message.offer,
     offeredAt: now,
     state: 'new',
     stateAt: now,
     rekeying: false,
     rekeyedAt: undefined,
-    epoch: undefined,
+    appliedEpoch: undefined,
+    keyed: false,
     progressAt: undefined,
     frameAt: undefined,
     plays: false,
@@ -339,6 +360,7 @@ function newConnection(peer: number, session: number, message: OfferMessage, now
   };
 }
 
-function applyOffer(entry: Connection, create: boolean, sdp: string): ApplyOffer {
-  return { kind: 'apply', peer: entry.peer, create, offer: entry.offer, role: entry.role, sdp };
+function applyOffer({ peer, role }: Connection, create: boolean, message: OfferMessage): ApplyOffer {
+  const { offer, epoch, sdp } = message;
+  return { kind: 'apply', peer, create, offer, epoch, role, sdp };
 }

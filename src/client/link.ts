@@ -1,5 +1,11 @@
-import { CLOSE_CODE, SUBPROTOCOL, TOKEN_SUBPROTOCOL_PREFIX } from '../signaling/protocol.ts';
+import {
+  CLOSE_CODE,
+  POSITION_SUBPROTOCOL_PREFIX,
+  SUBPROTOCOL,
+  TOKEN_SUBPROTOCOL_PREFIX,
+} from '../signaling/protocol.ts';
 import type { Millis } from '../util/clock.ts';
+import type { Position } from './connections.ts';
 
 /**
  * When to open the WebSocket, when to ask whether the server is back, when to give up on a silent one.
@@ -24,6 +30,8 @@ export interface LinkOptions {
   readonly jitter: () => number;
   /** Whether the media shows that the server is there: then a silent WebSocket is a quiet one. */
   readonly mediaAlive: () => boolean;
+  /** Where the page stands, for the server's next offer. */
+  readonly position: () => Position | undefined;
 }
 
 /** A WebSocket that has not opened by then is abandoned. */
@@ -167,9 +175,15 @@ export class Link {
   #open(now: Millis): void {
     this.#state = 'opening';
     this.#deadline = now + OPEN_TIMEOUT_MS;
-    const protocols =
-      this.#token === undefined ? [SUBPROTOCOL] : [SUBPROTOCOL, TOKEN_SUBPROTOCOL_PREFIX + this.#token];
-    this.#outputs.push({ kind: 'openSocket', attempt: ++this.#attempt, protocols });
+    this.#outputs.push({ kind: 'openSocket', attempt: ++this.#attempt, protocols: this.#protocols() });
+  }
+
+  #protocols(): string[] {
+    if (this.#token === undefined) return [SUBPROTOCOL];
+    const protocols = [SUBPROTOCOL, TOKEN_SUBPROTOCOL_PREFIX + this.#token];
+    const at = this.#options.position();
+    if (at !== undefined) protocols.push(`${POSITION_SUBPROTOCOL_PREFIX}${at.connection}.${at.epoch}`);
+    return protocols;
   }
 
   #probe(now: Millis): void {

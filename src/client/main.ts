@@ -1,7 +1,8 @@
 import { monotonicNow } from '../util/clock.ts';
 import { Camera } from './camera.ts';
 import { detectCapabilities } from './capabilities.ts';
-import { Page, type PageInput, type PageOutput } from './page.ts';
+import type { PageInput, PageOutput } from './io.ts';
+import { Page } from './page.ts';
 import { Peers } from './peers.ts';
 import { Socket } from './socket.ts';
 import { Stage } from './stage.ts';

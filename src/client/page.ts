@@ -1,50 +1,12 @@
 import { CLOSE_CODE, type ClientMessage, type Role, type ServerMessage } from '../signaling/protocol.ts';
 import { earliest, type Millis } from '../util/clock.ts';
 import { Casting, type CastingOutput } from './casting.ts';
-import { type CertificateDigest, CertificateWatch } from './certificate.ts';
-import {
-  type ApplyOffer,
-  Connections,
-  type ConnectionsOutput,
-  type OfferMessage,
-  type PeerState,
-} from './connections.ts';
-import type { CameraProblem, Facts, PageState, Problem } from './facts.ts';
+import { CertificateWatch } from './certificate.ts';
+import { Connections, type ConnectionsOutput, type OfferMessage, type PeerState } from './connections.ts';
+import type { Facts, PageState, Problem } from './facts.ts';
 import { GapMeter } from './gaps.ts';
+import type { PageInput, PageOutput } from './io.ts';
 import { Link, type LinkOutput } from './link.ts';
-
-export type PageInput =
-  | { readonly kind: 'start' }
-  | { readonly kind: 'probed'; readonly attempt: number; readonly ready: boolean }
-  | { readonly kind: 'opened'; readonly attempt: number }
-  | { readonly kind: 'received'; readonly attempt: number; readonly message: ServerMessage }
-  | { readonly kind: 'closed'; readonly attempt: number; readonly code: number }
-  /** The network is back, or the page is looked at again. */
-  | { readonly kind: 'wake' }
-  | { readonly kind: 'visibility'; readonly hidden: boolean }
-  | { readonly kind: 'leaving' }
-  | { readonly kind: 'answered'; readonly peer: number; readonly offer: number; readonly sdp: string }
-  | { readonly kind: 'answerFailed'; readonly peer: number }
-  | { readonly kind: 'peerState'; readonly peer: number; readonly state: PeerState }
-  /** A frame was presented at `at`; `peer` is `undefined` for the broadcaster's own preview. */
-  | { readonly kind: 'frame'; readonly peer: number | undefined; readonly at: Millis }
-  | { readonly kind: 'progress'; readonly peer: number }
-  | { readonly kind: 'certificate'; readonly digest: CertificateDigest }
-  | { readonly kind: 'cameraReady' }
-  | { readonly kind: 'cameraGone'; readonly problem: CameraProblem }
-  | { readonly kind: 'press'; readonly button: 'broadcast' | 'stop' };
-
-export type PageOutput =
-  | { readonly kind: 'probe'; readonly attempt: number }
-  | { readonly kind: 'openSocket'; readonly attempt: number; readonly protocols: readonly string[] }
-  | { readonly kind: 'closeSocket'; readonly attempt: number }
-  | { readonly kind: 'send'; readonly message: ClientMessage }
-  | ApplyOffer
-  | { readonly kind: 'show'; readonly peer: number | undefined }
-  | { readonly kind: 'closePeer'; readonly peer: number }
-  | { readonly kind: 'readCertificate'; readonly peer: number }
-  | { readonly kind: 'openCamera' }
-  | { readonly kind: 'closeCamera' };
 
 export interface PageOptions {
   /** The browser starts a new DTLS association when the fingerprint changes. */
@@ -56,16 +18,18 @@ export interface PageOptions {
 const REPLY_TIMEOUT_MS = 5_000;
 /** A full room is not asked again before. */
 const FULL_DELAY_MS = 10_000;
+/** What new keys show to be over. */
+const PASSING: ReadonlySet<Problem> = new Set(['room-full', 'rate-limited', 'refused']);
 
 /**
  * The page as a state machine: `handle` one input, then drain `pollOutput` until `undefined`; call `handleTimeout` when `nextTimeout`
  * has passed. It owns no socket, peer connection, camera or timer.
  *
  *   1. start ─▶ openSocket ─▶ opened: join, or a resume token in the handshake
- *   2. welcome (role) ─▶ a broadcaster's camera is opened
- *   3. offer ─▶ apply (with the camera's tracks) ─▶ answered ─▶ answer
- *   4. keyed, frames ─▶ playing
- *   5. closed ─▶ probe … ─▶ openSocket with the token ─▶ welcome, offer: the media has gone on meanwhile
+ *   2. offer ─▶ a broadcaster's camera is opened ─▶ apply (with its tracks) ─▶ answered ─▶ answer
+ *   3. welcome (sooner or later than the offer) ─▶ confirm
+ *   4. keyed and frames ─▶ playing
+ *   5. closed ─▶ probe … ─▶ openSocket with the token ─▶ offer, welcome: the media has gone on meanwhile
  */
 export class Page {
   readonly #outputs: PageOutput[] = [];
@@ -92,6 +56,7 @@ export class Page {
     this.#link = new Link({
       jitter: options.jitter,
       mediaAlive: () => this.#connections.inUse?.state === 'connected',
+      position: () => this.#connections.position,
     });
   }
 
@@ -167,7 +132,7 @@ export class Page {
         this.#link.leave();
         break;
       case 'answered':
-        this.#answer(input.peer, input.offer, input.sdp);
+        this.#answer(input);
         break;
       case 'answerFailed':
         this.#connections.handleAnswerFailed(input.peer, now);
@@ -235,8 +200,8 @@ export class Page {
     this.#presence = 'welcome';
     this.#link.established();
     this.#link.setToken(message.token);
-    if (!message.resumed) this.#epoch = undefined;
-    this.#connections.handleUp(!message.resumed, now);
+    this.#send({ type: 'confirm' });
+    this.#connections.handleUp(now);
     this.#gaps.handleReturned(now);
     this.#roleMayChange(message.role);
     this.#casting.handleWelcome(message.role);
@@ -249,14 +214,15 @@ export class Page {
   }
 
   #keyed(connection: number, epoch: number): void {
-    const peer = this.#connections.handleKeyed(connection, epoch);
+    const peer = this.#connections.handleKeyed(connection);
     if (peer === undefined) return;
+    if (this.#problem !== undefined && PASSING.has(this.#problem)) this.#problem = undefined;
     this.#epoch = Math.max(epoch, this.#epoch ?? 0);
     this.#outputs.push({ kind: 'readCertificate', peer });
   }
 
-  #answer(peer: number, offer: number, sdp: string): void {
-    const connection = this.#connections.connectionOf(peer);
+  #answer({ peer, offer, epoch, sdp }: Extract<PageInput, { kind: 'answered' }>): void {
+    const connection = this.#connections.handleAnswered(peer, epoch);
     if (connection === undefined || !this.#openOffers.delete(offerKey(connection, offer))) return;
     this.#send({ type: 'answer', connection, offer, sdp });
   }
@@ -311,6 +277,8 @@ export class Page {
   }
 
   #join(now: Millis): void {
+    this.#epoch = undefined;
+    this.#connections.beginSession();
     this.#send({ type: 'join', capabilities: { rekeyInPlace: this.#rekeyInPlace } });
     this.#link.expectReply(REPLY_TIMEOUT_MS, now);
   }
@@ -348,8 +316,10 @@ export class Page {
   }
 
   #fromCasting(output: CastingOutput, now: Millis): void {
-    if (output.kind === 'send') this.#send(output.message);
-    else if (output.kind === 'answerable') this.#apply(output.offer, now);
+    // Before its welcome the page has no say; what it wants is said again then.
+    if (output.kind === 'send') {
+      if (this.#presence === 'welcome') this.#send(output.message);
+    } else if (output.kind === 'answerable') this.#apply(output.offer, now);
     else this.#outputs.push(output);
   }
 

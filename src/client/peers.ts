@@ -1,6 +1,6 @@
 import { type CertificateDigest, fingerprintOf } from './certificate.ts';
 import type { ApplyOffer } from './connections.ts';
-import type { PageInput } from './page.ts';
+import type { PageInput } from './io.ts';
 
 /** How often decoded media is looked for. A picture on the screen reports itself; this is for hidden pages and for sound only. */
 const PROGRESS_INTERVAL_MS = 1_000;
@@ -66,7 +66,7 @@ export class Peers {
     return entry;
   }
 
-  /** The answer leaves without candidates: the server is ICE-lite and learns our address from our checks (RFC 8445 §7.3.1.3). */
+  /** The answer leaves without candidates: the server is ICE-lite and learns our address from our checks (RFC 8445 §7.3.2). */
   async #answer(entry: Peer, offer: ApplyOffer, camera: MediaStream | undefined): Promise<void> {
     const { pc } = entry;
     if (entry.newestOffer !== offer.offer) return;
@@ -75,7 +75,7 @@ export class Peers {
       if (camera !== undefined) attach(pc, camera);
       await pc.setLocalDescription();
       const sdp = pc.localDescription?.sdp ?? '';
-      this.#emit({ kind: 'answered', peer: offer.peer, offer: offer.offer, sdp });
+      this.#emit({ kind: 'answered', peer: offer.peer, offer: offer.offer, epoch: offer.epoch, sdp });
     } catch {
       if (pc.signalingState !== 'closed') this.#emit({ kind: 'answerFailed', peer: offer.peer });
     }
@@ -91,7 +91,7 @@ export class Peers {
 }
 
 /**
- * `addTrack` takes the free transceivers that the offer has made, so the answer says `sendonly` (RFC 9429 §5.3.1). A camera that was closed
+ * `addTrack` takes the free transceivers that the offer has made, so the answer says `sendonly` (WebRTC §5.1). A camera that was closed
  * and opened again takes the place of its old tracks.
  */
 function attach(pc: RTCPeerConnection, camera: MediaStream): void {

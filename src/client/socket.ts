@@ -1,7 +1,7 @@
 import type { ClientMessage } from '../signaling/protocol.ts';
+import type { PageInput } from './io.ts';
 import { PROBE_TIMEOUT_MS } from './link.ts';
 import { parseServerMessage } from './messages.ts';
-import type { PageInput } from './page.ts';
 
 /** The WebSocket and the readiness probe. At most one WebSocket is heard at a time. */
 export class Socket {

@@ -1,4 +1,4 @@
-import type { PageInput } from './page.ts';
+import type { PageInput } from './io.ts';
 
 interface Slot {
   readonly video: HTMLVideoElement;

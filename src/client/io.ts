@@ -1,0 +1,46 @@
+import type { ClientMessage, ServerMessage } from '../signaling/protocol.ts';
+import type { Millis } from '../util/clock.ts';
+import type { CertificateDigest } from './certificate.ts';
+import type { ApplyOffer, PeerState } from './connections.ts';
+import type { CameraProblem } from './facts.ts';
+
+/** What happens to the page. */
+export type PageInput =
+  | { readonly kind: 'start' }
+  | { readonly kind: 'probed'; readonly attempt: number; readonly ready: boolean }
+  | { readonly kind: 'opened'; readonly attempt: number }
+  | { readonly kind: 'received'; readonly attempt: number; readonly message: ServerMessage }
+  | { readonly kind: 'closed'; readonly attempt: number; readonly code: number }
+  /** The network is back, or the page is looked at again. */
+  | { readonly kind: 'wake' }
+  | { readonly kind: 'visibility'; readonly hidden: boolean }
+  | { readonly kind: 'leaving' }
+  | {
+      readonly kind: 'answered';
+      readonly peer: number;
+      readonly offer: number;
+      readonly epoch: number;
+      readonly sdp: string;
+    }
+  | { readonly kind: 'answerFailed'; readonly peer: number }
+  | { readonly kind: 'peerState'; readonly peer: number; readonly state: PeerState }
+  /** A frame was presented at `at`; `peer` is `undefined` for the broadcaster's own preview. */
+  | { readonly kind: 'frame'; readonly peer: number | undefined; readonly at: Millis }
+  | { readonly kind: 'progress'; readonly peer: number }
+  | { readonly kind: 'certificate'; readonly digest: CertificateDigest }
+  | { readonly kind: 'cameraReady' }
+  | { readonly kind: 'cameraGone'; readonly problem: CameraProblem }
+  | { readonly kind: 'press'; readonly button: 'broadcast' | 'stop' };
+
+/** What the page wants done. */
+export type PageOutput =
+  | { readonly kind: 'probe'; readonly attempt: number }
+  | { readonly kind: 'openSocket'; readonly attempt: number; readonly protocols: readonly string[] }
+  | { readonly kind: 'closeSocket'; readonly attempt: number }
+  | { readonly kind: 'send'; readonly message: ClientMessage }
+  | ApplyOffer
+  | { readonly kind: 'show'; readonly peer: number | undefined }
+  | { readonly kind: 'closePeer'; readonly peer: number }
+  | { readonly kind: 'readCertificate'; readonly peer: number }
+  | { readonly kind: 'openCamera' }
+  | { readonly kind: 'closeCamera' };
