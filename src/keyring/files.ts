@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { z } from 'zod';
+import { z } from 'zod/mini';
 import { RekeycastError } from '../errors.ts';
 import { decodeUtf8, fromBase64Url, toBase64Url, utf8 } from '../util/bytes.ts';
 import { errorCode, type FileSystem, messageOf } from '../util/file-system.ts';
@@ -38,9 +38,9 @@ const entrySchema = z.strictObject({
   format: z.literal(1),
   id: z.string(),
   state: z.enum(['enabled', 'disabled', 'destroyed']),
-  promotion: z.int().nonnegative(),
+  promotion: z.int().check(z.nonnegative()),
   createdAt: z.iso.datetime(),
-  destroyedAt: z.iso.datetime().optional(),
+  destroyedAt: z.optional(z.iso.datetime()),
   publicKey: z.string(),
 });
 
@@ -102,6 +102,17 @@ export class KeyFiles {
       if (bytes !== undefined) entries.push(parseEntry(id, bytes, path));
     }
     return entries;
+  }
+
+  /**
+   * The user whose keys these are, where it is another one than ours: what we wrote now, the server could not read.
+   */
+  foreignOwner(uid: number | undefined): number | undefined {
+    for (const name of this.#keyNames()) {
+      const owner = this.#fs.info(join(this.directory, name))?.uid;
+      if (owner !== undefined && uid !== undefined && owner !== uid) return owner;
+    }
+    return undefined;
   }
 
   async writeEntry(entry: KeyEntry): Promise<void> {

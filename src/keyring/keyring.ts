@@ -42,6 +42,8 @@ export interface KeyEvent {
 
 export interface KeyringOptions {
   readonly directory: string;
+  /** Make the first key where there is none (default). */
+  readonly create?: boolean;
   /** Told of each event, after it has happened. */
   readonly record?: (event: KeyEvent) => void;
   readonly fs?: FileSystem;
@@ -74,10 +76,10 @@ export class Keyring implements SnapshotKeys {
    */
   static async open(options: KeyringOptions): Promise<Keyring> {
     const keyring = new Keyring(options);
-    keyring.#files.prepare();
+    if (options.create !== false || keyring.#files.changedAt() !== undefined) keyring.#files.prepare();
     keyring.#load();
     // Nothing was ever sealed with these keys: a first run, or one that was killed before its key was primary.
-    if (keyring.#entries.every(({ promotion }) => promotion === 0)) {
+    if (options.create !== false && keyring.#entries.every(({ promotion }) => promotion === 0)) {
       const prepared = keyring.#entries.find(({ state }) => state === 'enabled');
       await keyring.promote(prepared?.id ?? (await keyring.add()));
     }
@@ -149,6 +151,13 @@ export class Keyring implements SnapshotKeys {
 
   /** Makes a key, enabled. Gives its id. */
   async add(): Promise<string> {
+    const owner = this.#files.foreignOwner(process.geteuid?.());
+    if (owner !== undefined) {
+      throw new RekeycastError(
+        'STATE_UNWRITABLE',
+        `the keys in ${this.directory} belong to user ${owner}, who could not read a key made by this one. Run: sudo -u '#${owner}' rekeycast keys rotate`,
+      );
+    }
     this.#removeLeftovers();
     const secret = Secret.random(BOX_KEY_BYTES, this.#rng);
     try {

@@ -43,7 +43,7 @@ export function chooseRuntimeDir(options: RuntimeDirOptions): string | undefined
     report({
       level: 'warn',
       event: 'strict',
-      message: `there is no RAM-backed directory (${reasons.join('; ')}): no media context is written, viewers resume by re-key alone. Set RUNTIME_DIR to a directory on a tmpfs${env['RUNTIME_DIRECTORY'] === undefined ? ' (under systemd: RuntimeDirectory=)' : ''}`,
+      message: `there is no RAM-backed directory (${reasons.join('; ')}): no media context is written, viewers resume by re-key alone. Set RUNTIME_DIR to a directory on a tmpfs${env.RUNTIME_DIRECTORY === undefined ? ' (under systemd: RuntimeDirectory=)' : ''}`,
     });
   }
   return undefined;
@@ -53,9 +53,9 @@ function candidates({ env, stateDir, uid = ownUid() }: RuntimeDirOptions): reado
   const name = createHash('sha256').update(resolve(stateDir)).digest('hex').slice(0, 12);
   const found: string[] = [];
   // systemd.exec(5): several directories are separated by colons.
-  const systemd = env['RUNTIME_DIRECTORY']?.split(':')[0];
+  const systemd = env.RUNTIME_DIRECTORY?.split(':')[0];
   if (systemd !== undefined && systemd !== '') found.push(systemd);
-  const session = env['XDG_RUNTIME_DIR'];
+  const session = env.XDG_RUNTIME_DIR;
   if (session !== undefined && session !== '') found.push(join(session, `rekeycast-${name}`));
   found.push(`/dev/shm/rekeycast-${uid}-${name}`);
   return found;

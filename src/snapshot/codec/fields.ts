@@ -2,7 +2,7 @@ import { isIP } from 'node:net';
 import type { MediaKind } from '../../room/media.ts';
 import type { RoomSourceState, RoomState, RoomStreamState } from '../../room/state.ts';
 import type { Address } from '../../transport/address.ts';
-import { type ByteReader, type ByteWriter, decodeUtf8, fromHex, toHex, utf8 } from '../../util/bytes.ts';
+import { type ByteReader, type ByteWriter, decodeUtf8, utf8 } from '../../util/bytes.ts';
 
 /** The first byte of every record. */
 export const RECORD = { server: 1, room: 2, session: 3, peer: 4 } as const;
@@ -13,7 +13,7 @@ export const SESSION_ID_BYTES = 8;
 const MAX_ROOM_STREAMS = 16;
 const MAX_ADDRESS_CHARACTERS = 64;
 const KINDS: readonly MediaKind[] = ['audio', 'video'];
-const PRODUCER = /^([0-9a-f]{16})?$/;
+const PRODUCER = /^([0-9a-f]{16}\/\d{1,10})?$/;
 
 /**
  * A whole number of at most 53 bits and either sign. Throws `RangeError` for anything else: a limit that was
@@ -49,8 +49,9 @@ export function writeUint32(writer: ByteWriter, value: number): void {
   writer.u32(value);
 }
 
-/** Text of up to 65535 bytes of UTF-8. */
-export function writeText(writer: ByteWriter, text: string): void {
+/** Text of the form that it is read with. Throws `RangeError` for other text. */
+export function writeText(writer: ByteWriter, text: string, form: RegExp): void {
+  if (!form.test(text)) throw new RangeError(`text does not have the form ${form}`);
   writer.vector(2, utf8(text));
 }
 
@@ -70,27 +71,30 @@ export function readPresence(reader: ByteReader): boolean {
 }
 
 export function writeAddress(writer: ByteWriter, address: Address): void {
+  if (!isAddress(address)) throw new RangeError('not a transport address');
   writer.vector(1, utf8(address.ip)).u16(address.port);
 }
 
 export function readAddress(reader: ByteReader): Address {
   const ip = decodeUtf8(reader.vector(1)) ?? '';
   const port = reader.u16();
-  if (ip.length > MAX_ADDRESS_CHARACTERS || isIP(ip) === 0 || port === 0) reader.fail();
+  if (!isAddress({ ip, port })) reader.fail();
   return { ip, port };
 }
+
+const isAddress = ({ ip, port }: Address): boolean =>
+  ip.length <= MAX_ADDRESS_CHARACTERS && isIP(ip) !== 0 && port > 0 && port <= 0xffff;
 
 export function writeRoom(writer: ByteWriter, room: RoomState): void {
   if (room.streams.length > MAX_ROOM_STREAMS)
     throw new RangeError(`a room has at most ${MAX_ROOM_STREAMS} streams`);
-  if (!PRODUCER.test(room.producer)) throw new RangeError('a producer is a session id in hex');
-  writer.vector(1, fromHex(room.producer)).u8(room.streams.length);
+  writeText(writer, room.producer, PRODUCER);
+  writer.u8(room.streams.length);
   for (const stream of room.streams) writeStream(writer, stream);
 }
 
 export function readRoom(reader: ByteReader): RoomState {
-  const producer = toHex(reader.vector(1));
-  if (producer.length !== 0 && producer.length !== SESSION_ID_BYTES * 2) reader.fail();
+  const producer = readText(reader, PRODUCER);
   const count = reader.u8();
   if (count > MAX_ROOM_STREAMS) reader.fail();
   const streams: RoomStreamState[] = [];

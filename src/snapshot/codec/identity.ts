@@ -37,6 +37,8 @@ const DIGEST_BYTES = [32, 48, 64];
 
 // RFC 8839 §5.4: ice-ufrag is 4*256 ice-char, ice-pwd is 22*256 ice-char.
 const UFRAG = /^[A-Za-z0-9+/]{4,256}$/;
+/** Empty while an ICE restart has not been answered. */
+const REMOTE_UFRAG = /^([A-Za-z0-9+/]{4,256})?$/;
 const PASSWORD = /^[A-Za-z0-9+/]{22,256}$/;
 
 /**
@@ -134,11 +136,13 @@ function writeConnection(writer: ByteWriter, connection: ConnectionRecord): void
   writeUint32(writer, connection.number);
   writeUint32(writer, connection.offers);
   writeUint32(writer, connection.epoch);
-  writeText(writer, connection.localUfrag);
-  writeText(writer, connection.localPwd);
-  writeText(writer, connection.remoteUfrag);
+  writeText(writer, connection.localUfrag, UFRAG);
+  writeText(writer, connection.localPwd, PASSWORD);
+  writeText(writer, connection.remoteUfrag, REMOTE_UFRAG);
   const { algorithm, digest } = connection.remoteFingerprint;
-  writer.u8(FINGERPRINTS.indexOf(algorithm)).vector(1, digest);
+  const at = FINGERPRINTS.indexOf(algorithm);
+  if (digest.length !== DIGEST_BYTES[at]) throw new RangeError(`a ${algorithm} digest has another size`);
+  writer.u8(at).vector(1, digest);
   writer.u8(connection.remoteAddress === undefined ? 0 : 1);
   if (connection.remoteAddress !== undefined) writeAddress(writer, connection.remoteAddress);
 }
@@ -150,7 +154,7 @@ function readConnection(reader: ByteReader): ConnectionRecord {
     epoch: reader.u32(),
     localUfrag: readText(reader, UFRAG),
     localPwd: readText(reader, PASSWORD),
-    remoteUfrag: readText(reader, UFRAG),
+    remoteUfrag: readText(reader, REMOTE_UFRAG),
     remoteFingerprint: readFingerprint(reader),
     remoteAddress: readPresence(reader) ? readAddress(reader) : undefined,
   };

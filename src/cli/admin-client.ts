@@ -1,0 +1,52 @@
+import { connect } from 'node:net';
+import {
+  type AdminRequest,
+  type AdminResponse,
+  formatAdminLine,
+  MAX_ADMIN_LINE_BYTES,
+  parseAdminResponse,
+} from '../keyring/admin-protocol.ts';
+import { errorCode } from '../util/file-system.ts';
+
+export type AdminAnswer =
+  | { readonly kind: 'answer'; readonly response: AdminResponse }
+  /** No server listens there. */
+  | { readonly kind: 'nobody' }
+  /** Somebody listens, or may, and gave no answer that makes sense. */
+  | { readonly kind: 'silent'; readonly why: string };
+
+/** Asks the running server one thing. Never rejects. */
+export function askServer(path: string, request: AdminRequest, timeoutMs: number): Promise<AdminAnswer> {
+  return new Promise((resolve) => {
+    const socket = connect({ path });
+    let received = '';
+    const finish = (answer: AdminAnswer): void => {
+      socket.destroy();
+      resolve(answer);
+    };
+    const answered = (): AdminAnswer => {
+      const response = parseAdminResponse(received.split('\n')[0]!);
+      return response === undefined
+        ? { kind: 'silent', why: 'its answer makes no sense' }
+        : { kind: 'answer', response };
+    };
+    socket.setEncoding('utf8');
+    socket.setTimeout(timeoutMs, () => finish({ kind: 'silent', why: `no answer within ${timeoutMs} ms` }));
+    socket.on('connect', () => socket.write(formatAdminLine(request)));
+    socket.on('data', (text: string) => {
+      received += text;
+      if (received.includes('\n') || received.length > MAX_ADMIN_LINE_BYTES) finish(answered());
+    });
+    socket.on('end', () =>
+      finish(received === '' ? { kind: 'silent', why: 'it hung up without an answer' } : answered()),
+    );
+    socket.on('error', (cause) => {
+      const code = errorCode(cause);
+      finish(
+        code === 'ENOENT' || code === 'ECONNREFUSED'
+          ? { kind: 'nobody' }
+          : { kind: 'silent', why: cause.message },
+      );
+    });
+  });
+}

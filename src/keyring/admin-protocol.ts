@@ -1,0 +1,57 @@
+import { join } from 'node:path';
+import { z } from 'zod/mini';
+
+/**
+ * What an operator's command asks a running server: one JSON line to its unix socket, one JSON line back, then both close.
+ *
+ *   rekeycast keys rotate                 server
+ *   {"command":"reseal"} ───────────────▶ reads the keyring again, seals identity (both generations) and media to the primary key
+ *                        ◀─────────────── {"ok":true,"key":"…"}  or  {"ok":false,"error":"…"}
+ *
+ * Nothing secret travels here. The socket lies in a directory of mode 0700: who can connect may do all of it.
+ */
+export type AdminRequest =
+  /** New keys for every session, now. */
+  { readonly command: 'rekey' } | { readonly command: 'reseal' } | { readonly command: 'status' };
+
+export type AdminResponse =
+  /** What else is in it is for people and programs to read; `reseal` gives the key that is sealed to now as `key`. */
+  { readonly ok: true; readonly [name: string]: unknown } | { readonly ok: false; readonly error: string };
+
+/** Longest line in either direction. */
+export const MAX_ADMIN_LINE_BYTES = 64 * 1024;
+
+const ADMIN_SOCKET = 'admin.sock';
+
+const request = z.strictObject({ command: z.enum(['rekey', 'reseal', 'status']) });
+const response = z.union([
+  z.looseObject({ ok: z.literal(true) }),
+  z.object({ ok: z.literal(false), error: z.string() }),
+]);
+
+/** Where the socket is: beside the media snapshot, or in STATE_DIR where none is kept. */
+export const adminSocketPath = (stateDir: string, runtimeDir: string | undefined): string =>
+  join(runtimeDir ?? stateDir, ADMIN_SOCKET);
+
+/** `undefined` where the line is no request. */
+export function parseAdminRequest(line: string): AdminRequest | undefined {
+  const parsed = request.safeParse(parseJson(line));
+  return parsed.success ? parsed.data : undefined;
+}
+
+export function parseAdminResponse(line: string): AdminResponse | undefined {
+  const parsed = response.safeParse(parseJson(line));
+  return parsed.success ? parsed.data : undefined;
+}
+
+export const formatAdminLine = (message: AdminRequest | AdminResponse): string =>
+  `${JSON.stringify(message)}\n`;
+
+function parseJson(line: string): unknown {
+  if (line.length > MAX_ADMIN_LINE_BYTES) return undefined;
+  try {
+    return JSON.parse(line);
+  } catch {
+    return undefined;
+  }
+}

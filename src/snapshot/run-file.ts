@@ -1,0 +1,82 @@
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { z } from 'zod/mini';
+import { decodeUtf8, utf8 } from '../util/bytes.ts';
+import { errorCode, type FileSystem, nodeFileSystem } from '../util/file-system.ts';
+
+/** Which server runs on a STATE_DIR, so that an operator's command finds it whatever environment it was started in. */
+export interface RunFile {
+  readonly pid: number;
+  /** Start of the process in clock ticks since the machine's (proc(5), field 22): tells it from another of the same id. */
+  readonly processStart: string;
+  readonly host: string;
+  readonly adminSocket: string;
+  /** Absent in strict mode. */
+  readonly runtimeDir?: string | undefined;
+}
+
+const RUN_FILE = 'server.json';
+const MAX_BYTES = 8192;
+
+const schema = z.object({
+  pid: z.int().check(z.positive()),
+  processStart: z.string(),
+  host: z.string(),
+  adminSocket: z.string(),
+  runtimeDir: z.optional(z.string()),
+});
+
+/** Says that this process is the server of a STATE_DIR. Gives what takes the word back at a clean exit. */
+export function announceServer(
+  stateDir: string,
+  where: Pick<RunFile, 'adminSocket' | 'runtimeDir'>,
+  fs: FileSystem = nodeFileSystem,
+): { withdraw(): void } {
+  const path = join(stateDir, RUN_FILE);
+  const run: RunFile = {
+    pid: process.pid,
+    processStart: processStart(process.pid, fs) ?? '',
+    host: hostname(),
+    ...where,
+  };
+  fs.write(`${path}.tmp`, utf8(`${JSON.stringify(run)}\n`));
+  fs.rename(`${path}.tmp`, path);
+  return { withdraw: () => fs.remove(path) };
+}
+
+/** What was announced last, whether that server runs or not; `undefined` where there is nothing or it makes no sense. */
+export function readRunFile(stateDir: string, fs: FileSystem = nodeFileSystem): RunFile | undefined {
+  try {
+    const bytes = fs.read(join(stateDir, RUN_FILE), MAX_BYTES);
+    const parsed = schema.safeParse(JSON.parse(decodeUtf8(bytes ?? new Uint8Array(0)) ?? ''));
+    return parsed.success ? parsed.data : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** `unknown`: it ran on another host (or in another container), where this process cannot look. */
+export function serverLiveness(
+  run: RunFile,
+  fs: FileSystem = nodeFileSystem,
+): 'running' | 'stopped' | 'unknown' {
+  if (run.host !== hostname()) return 'unknown';
+  try {
+    process.kill(run.pid, 0);
+  } catch (cause) {
+    if (errorCode(cause) === 'ESRCH') return 'stopped';
+  }
+  return run.processStart === (processStart(run.pid, fs) ?? '') ? 'running' : 'stopped';
+}
+
+function processStart(pid: number, fs: FileSystem): string | undefined {
+  const buffer = new Uint8Array(1024);
+  try {
+    if (fs.readInto(`/proc/${pid}/stat`, buffer) === undefined) return undefined;
+  } catch {
+    return undefined;
+  }
+  // The second field is the program's name in parentheses, with whatever is in it; the others are counted from its end.
+  const text = decodeUtf8(buffer.subarray(0, buffer.indexOf(0))) ?? '';
+  return text.slice(text.lastIndexOf(')') + 2).split(' ')[22 - 3];
+}
