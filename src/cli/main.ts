@@ -4,6 +4,8 @@ import { RekeycastError } from '../errors.ts';
 
 const HELP = `rekeycast - a WebRTC broadcast server that survives kill -9 on fresh keys
 
+Usage:
+
   rekeycast serve          run the server in the foreground
   rekeycast keys status    show the snapshot keys
   rekeycast keys rotate    replace the snapshot key

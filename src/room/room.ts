@@ -15,7 +15,7 @@ import type { RoomState, RoomStreamState } from './state.ts';
 export type { RoomOutput } from './outbox.ts';
 
 /** How much of the near future `capture` reserves indices for, unless told otherwise. */
-export const DEFAULT_RESERVE_MS = 400;
+export const DEFAULT_RESERVE_MS = 250;
 
 export type RoomDrop =
   | RouterDrop

@@ -2,7 +2,7 @@ import type { MediaKind } from './media.ts';
 
 /** What a room needs to go on as the same streams in another process. Plain data. */
 export interface RoomState {
-  /** Session id (hex) of the broadcaster, or empty. */
+  /** Connection id of the broadcaster (`<session in hex>/<number>`), or empty. */
   readonly producer: string;
   readonly streams: readonly RoomStreamState[];
 }

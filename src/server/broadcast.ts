@@ -65,7 +65,10 @@ export interface BroadcastOptions {
   readonly wallOffset: number;
   /** How long the contexts in a media snapshot may be resumed. */
   readonly mediaTtl: Millis;
-  /** Writes a media snapshot before it returns. Absent in strict mode: no context is ever written, and no index is limited. */
+  /**
+   * Writes a media snapshot before it returns, or gives `false` when there is none on file any more. Absent in strict mode: no context
+   * is ever written, and no index is limited.
+   */
   readonly persistMedia?: (snapshot: MediaSnapshot) => boolean;
 }
 
@@ -277,19 +280,25 @@ export class Broadcast {
   /** Keeps the media snapshot ahead of what is used, and its deadline ahead of the time. */
   refreshMedia(now: Millis): void {
     this.#now = now;
-    this.persistMedia();
+    this.#persistMedia();
   }
 
-  /** Writes the media snapshot now and raises the index limits to what it says. */
-  persistMedia(): void {
-    const { persistMedia, wallOffset, mediaTtl } = this.#options;
-    if (persistMedia === undefined) return;
+  /** The SRTP contexts with proposed index limits: binding once {@link granted}. */
+  captureMedia(): MediaSnapshot {
+    const { wallOffset, mediaTtl } = this.#options;
     const writtenAt: WallMillis = Math.round(this.#now + wallOffset);
-    const room = this.#room.capture();
-    const peers = [...this.#connections.values()].flatMap((attached) => captureMedia(attached) ?? []);
-    if (!persistMedia({ writtenAt, notAfter: writtenAt + mediaTtl, room, peers })) return;
-    this.#room.granted(room);
-    for (const record of peers) {
+    return {
+      writtenAt,
+      notAfter: writtenAt + mediaTtl,
+      room: this.#room.capture(),
+      peers: [...this.#connections.values()].flatMap((attached) => captureContexts(attached) ?? []),
+    };
+  }
+
+  /** This snapshot has been written: indices up to its limits may be used. */
+  granted(snapshot: MediaSnapshot): void {
+    this.#room.granted(snapshot.room);
+    for (const record of snapshot.peers) {
       this.#connections.get(connectionId(record.session, record.connection))?.connection.peer.granted(record);
     }
   }
@@ -299,6 +308,13 @@ export class Broadcast {
     for (const session of this.#sessions.values()) {
       for (const connection of session.connections) connection.peer.close();
     }
+  }
+
+  #persistMedia(): void {
+    const { persistMedia } = this.#options;
+    if (persistMedia === undefined) return;
+    const snapshot = this.captureMedia();
+    this.granted(persistMedia(snapshot) ? snapshot : unlimited(snapshot));
   }
 
   #restore(identity: IdentitySnapshot, media: MediaSnapshot | undefined, now: Millis): void {
@@ -400,7 +416,7 @@ export class Broadcast {
         rekeyInterval: this.#options.rekeyInterval,
         createCredentials: () => createIceCredentials(rng),
         createPeer: (ice, restored) =>
-          new Peer({ identity, rng, srtpProfiles, ice, reserve: () => this.persistMedia() }, restored),
+          new Peer({ identity, rng, srtpProfiles, ice, reserve: () => this.#persistMedia() }, restored),
         createOffer: (connection) =>
           createOffer({
             role: connection.role,
@@ -527,7 +543,7 @@ export class Broadcast {
       else this.#room.consumerRekeyed(connection.id, now);
     }
     // The keys before these are gone from memory; now also from the file, together with what they were limited to.
-    this.persistMedia();
+    this.#persistMedia();
   }
 
   #handleClosed(session: Session, connection: Connection, now: Millis): void {
@@ -570,7 +586,7 @@ export class Broadcast {
         }
         break;
       case 'reserve':
-        this.persistMedia();
+        this.#persistMedia();
         break;
     }
   }
@@ -695,11 +711,26 @@ const isVideo = (packet: Uint8Array): boolean => {
 
 const isOfSameSession = (a: string, b: string): boolean => a.split('/')[0] === b.split('/')[0];
 
-function captureMedia({ session, connection }: Attached): PeerMediaRecord | undefined {
+function captureContexts({ session, connection }: Attached): PeerMediaRecord | undefined {
   const contexts = connection.peer.captureContexts();
   const remoteAddress = connection.peer.remoteAddress;
   if (contexts === undefined || remoteAddress === undefined) return undefined;
   return { session: fromHex(session.id), connection: connection.number, remoteAddress, ...contexts };
+}
+
+/** What is in no file cannot be resumed and needs no limit. */
+function unlimited({ room, peers, ...rest }: MediaSnapshot): MediaSnapshot {
+  const lift = <Limited extends { readonly limit: number }>(list: readonly Limited[]) =>
+    list.map((item) => ({ ...item, limit: Number.POSITIVE_INFINITY }));
+  return {
+    ...rest,
+    room: { ...room, streams: lift(room.streams) },
+    peers: peers.map((peer) => ({
+      ...peer,
+      send: { ...peer.send, srtcpLimit: Number.POSITIVE_INFINITY },
+      receive: { ...peer.receive, streams: lift(peer.receive.streams), srtcp: lift(peer.receive.srtcp) },
+    })),
+  };
 }
 
 function disposeContexts({ send, receive }: PeerMediaRecord): void {

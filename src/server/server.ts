@@ -8,14 +8,19 @@
  *   5. write a fresh snapshot
  */
 import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
 import type { Config } from '../config.ts';
 import { candidateAddresses } from '../config.ts';
 import { RekeycastError } from '../errors.ts';
-import { Keyring } from '../keyring/keyring.ts';
+import { type AdminRequest, type AdminResponse, adminSocketPath } from '../keyring/admin-protocol.ts';
+import { type KeyEvent, Keyring } from '../keyring/keyring.ts';
 import type { Logger } from '../log.ts';
+import { openAudit } from '../observability/audit.ts';
+import { AdminSocket } from '../signaling/admin.ts';
 import { HttpPort } from '../signaling/http.ts';
 import { PageSockets } from '../signaling/ws.ts';
 import { FileSnapshotStore } from '../snapshot/file-store.ts';
+import { announceServer } from '../snapshot/run-file.ts';
 import { chooseRuntimeDir } from '../snapshot/runtime-dir.ts';
 import type { IdentitySnapshot, MediaSnapshot } from '../snapshot/schema.ts';
 import type { SnapshotStore, StoreEvent } from '../snapshot/store.ts';
@@ -57,6 +62,11 @@ class Server implements RunningServer {
   #broadcast!: Broadcast;
   #store!: SnapshotStore;
   #identity!: IdentityWriter;
+  #keys!: Keyring;
+  #admin: AdminSocket | undefined;
+  #announced: { withdraw(): void } | undefined;
+  #runtimeDir: string | undefined;
+  #mediaFailed = false;
   readonly #pages: PageSockets;
   #ready = false;
   #timer: NodeJS.Timeout | undefined;
@@ -107,6 +117,7 @@ class Server implements RunningServer {
       this.#http.close();
       throw error;
     }
+    await this.#openAdmin();
     this.#ready = true;
     this.#identity.request();
     this.#every(MEDIA_WRITE_INTERVAL, () => this.#broadcast.refreshMedia(monotonicNow()));
@@ -120,23 +131,42 @@ class Server implements RunningServer {
     this.#udp.receive(() => undefined);
     // RFC 6455 §7.4.1 and its registry: 1012 is "service restart"; the pages come back by themselves.
     this.#pages.close(1012, 'restart');
-    this.#broadcast.persistMedia();
+    this.#broadcast.refreshMedia(monotonicNow());
     await this.#identity.flush();
+    this.#announced?.withdraw();
+    this.#admin?.close();
     this.#udp.close();
     this.#http.close();
     this.#broadcast.close();
+  }
+
+  async #openAdmin(): Promise<void> {
+    const { stateDir } = this.#config;
+    const adminSocket = adminSocketPath(stateDir, this.#runtimeDir);
+    this.#admin = await AdminSocket.listen(adminSocket, (request) => this.#handleAdmin(request));
+    this.#announced = announceServer(stateDir, { adminSocket, runtimeDir: this.#runtimeDir });
   }
 
   async #resume(): Promise<void> {
     await loadSodium();
     const report = (event: StoreEvent) => this.#log[event.level]({ event: event.event }, event.message);
     const { stateDir, keysDir, resume } = this.#config;
-    const keys = await Keyring.open({ directory: keysDir });
-    const runtimeDir =
+    const audit = openAudit({
+      path: join(stateDir, 'audit.log'),
+      failed: (message) => this.#log.warn({ event: 'audit-not-written' }, message),
+    });
+    // The first key is made before there is a directory for the audit log.
+    const early: KeyEvent[] = [];
+    const record = (event: KeyEvent): unknown => early.push(event);
+    const keys = await Keyring.open({ directory: keysDir, record: (event) => record(event) });
+    this.#keys = keys;
+    this.#runtimeDir =
       resume === 'strict'
         ? undefined
         : chooseRuntimeDir({ given: this.#config.runtimeDir, stateDir, env: process.env, report });
-    this.#store = new FileSnapshotStore({ stateDir, runtimeDir, keys, report });
+    this.#store = new FileSnapshotStore({ stateDir, runtimeDir: this.#runtimeDir, keys, report });
+    record = (event) => audit({ ...event });
+    early.forEach(record);
     const restored = await this.#store.readIdentity();
     const media = restored === undefined ? undefined : await this.#store.takeMedia();
     const identity = restored ?? (await this.#firstIdentity());
@@ -198,13 +228,43 @@ class Server implements RunningServer {
     );
   }
 
+  /** Where it cannot be written any more (a full tmpfs) there is none: a resume is then by re-key alone, and viewers go on watching. */
   #persistMedia(snapshot: MediaSnapshot): boolean {
+    if (this.#mediaFailed) return false;
     try {
       this.#store.writeMedia(snapshot);
       return true;
     } catch (error) {
-      this.#log.error({ event: 'media-not-written', err: error }, 'a resume would be by re-key alone');
+      // Throws where the old file cannot be removed either: to go on would be to use indices that a resume would use again.
+      this.#store.dropMedia();
+      this.#mediaFailed = true;
+      this.#log.error(
+        { event: 'media-not-written', err: error },
+        'no media context is written any more: viewers would resume by re-key alone',
+      );
       return false;
+    }
+  }
+
+  async #handleAdmin({ command }: AdminRequest): Promise<AdminResponse> {
+    switch (command) {
+      case 'rekey':
+        this.#run((now) => this.#broadcast.rekeyAll(now));
+        return { ok: true, sessions: [...this.#broadcast.sessions].length };
+      case 'reseal': {
+        const media =
+          this.#mediaFailed || !this.#store.keepsMedia ? undefined : this.#broadcast.captureMedia();
+        await this.#store.reseal(this.#broadcast.captureIdentity(), media);
+        if (media !== undefined) this.#broadcast.granted(media);
+        return { ok: true, key: this.#keys.primary().id };
+      }
+      case 'status':
+        return {
+          ok: true,
+          sessions: [...this.#broadcast.sessions].length,
+          key: this.#keys.primary().id,
+          room: this.#broadcast.roomStats,
+        };
     }
   }
 

@@ -1,0 +1,62 @@
+import { chmodSync, rmSync } from 'node:fs';
+import { createServer, type Server, type Socket } from 'node:net';
+import {
+  type AdminRequest,
+  type AdminResponse,
+  formatAdminLine,
+  MAX_ADMIN_LINE_BYTES,
+  parseAdminRequest,
+} from '../keyring/admin-protocol.ts';
+
+const IDLE_TIMEOUT_MS = 10_000;
+
+/** The operator's way in: a unix socket of mode 0600 in a directory of mode 0700. */
+export class AdminSocket {
+  readonly #server: Server;
+
+  private constructor(server: Server) {
+    this.#server = server;
+  }
+
+  /** `handle` may reject: its words go to the operator. A socket that a killed server has left is replaced; the UDP port is the lock. */
+  static async listen(
+    path: string,
+    handle: (request: AdminRequest) => Promise<AdminResponse>,
+  ): Promise<AdminSocket> {
+    rmSync(path, { force: true });
+    const server = createServer((socket) => serve(socket, handle));
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(path, resolve);
+    });
+    chmodSync(path, 0o600);
+    return new AdminSocket(server);
+  }
+
+  close(): void {
+    this.#server.close();
+  }
+}
+
+/** One line in, one line out. */
+function serve(socket: Socket, handle: (request: AdminRequest) => Promise<AdminResponse>): void {
+  let received = '';
+  const answer = (response: AdminResponse) => socket.end(formatAdminLine(response));
+  const receive = (text: string): void => {
+    received += text;
+    const end = received.indexOf('\n');
+    if (end < 0 && received.length <= MAX_ADMIN_LINE_BYTES) return;
+    socket.off('data', receive);
+    const request = end < 0 ? undefined : parseAdminRequest(received.slice(0, end));
+    if (request === undefined) answer({ ok: false, error: 'this is not a request of the protocol' });
+    else
+      handle(request).then(answer, (error: unknown) =>
+        answer({ ok: false, error: error instanceof Error ? error.message : String(error) }),
+      );
+  };
+  socket.setEncoding('utf8');
+  socket.setTimeout(IDLE_TIMEOUT_MS, () => socket.destroy());
+  socket.on('data', receive);
+  // Whoever hangs up early gets no answer; that is all.
+  socket.on('error', () => socket.destroy());
+}
