@@ -157,7 +157,7 @@ class Server implements RunningServer {
     });
     // The first key is made before there is a directory for the audit log.
     const early: KeyEvent[] = [];
-    const record = (event: KeyEvent): unknown => early.push(event);
+    let record = (event: KeyEvent): unknown => early.push(event);
     const keys = await Keyring.open({ directory: keysDir, record: (event) => record(event) });
     this.#keys = keys;
     this.#runtimeDir =
