@@ -1,0 +1,442 @@
+import { describe, expect, it } from 'vitest';
+import type { PageInput, PageOutput } from '../../../src/client/io.ts';
+import { Page } from '../../../src/client/page.ts';
+import {
+  CLOSE_CODE,
+  type ClientMessage,
+  type OfferKind,
+  type Role,
+  type ServerMessage,
+} from '../../../src/signaling/protocol.ts';
+import { seededNumbers } from '../../support/seeded-rng.ts';
+
+/** Drives a page on virtual time; what it puts out is kept. */
+class Driver {
+  readonly page: Page;
+  now = 0;
+  attempt = 0;
+  outputs: PageOutput[] = [];
+
+  constructor(rekeyInPlace = true) {
+    this.page = new Page({ rekeyInPlace, jitter: seededNumbers(7) });
+  }
+
+  handle(input: PageInput): void {
+    this.page.handle(input, this.now);
+    this.#drain();
+  }
+
+  receive(message: ServerMessage): void {
+    this.handle({ kind: 'received', attempt: this.attempt, message });
+  }
+
+  advance(ms: number): void {
+    const end = this.now + ms;
+    for (;;) {
+      const due = this.page.nextTimeout();
+      if (due === undefined || due > end) break;
+      this.now = Math.max(this.now, due);
+      this.page.handleTimeout(this.now);
+      this.#drain();
+    }
+    this.now = end;
+  }
+
+  /** What came out since the last call. */
+  take(): PageOutput[] {
+    const taken = this.outputs;
+    this.outputs = [];
+    return taken;
+  }
+
+  takeSent(): ClientMessage[] {
+    return this.take().flatMap((output) => (output.kind === 'send' ? [output.message] : []));
+  }
+
+  open(): readonly string[] {
+    const opening = this.take().findLast((output) => output.kind === 'openSocket');
+    if (opening?.kind !== 'openSocket') throw new Error('the page opens no WebSocket');
+    this.attempt = opening.attempt;
+    this.handle({ kind: 'opened', attempt: this.attempt });
+    return opening.protocols;
+  }
+
+  /** The server is gone for `ms` and then answers the next probe. Returns the subprotocols that the page comes back with. */
+  outage(ms: number): readonly string[] {
+    this.handle({ kind: 'closed', attempt: this.attempt, code: 1006 });
+    const end = this.now + ms;
+    while (this.now < end) {
+      this.advance(1);
+      this.#answerProbes(false);
+    }
+    while (!this.outputs.some((output) => output.kind === 'openSocket')) {
+      this.advance(1);
+      this.#answerProbes(true);
+    }
+    return this.open();
+  }
+
+  frame(peer: number): void {
+    this.handle({ kind: 'frame', peer, at: this.now });
+  }
+
+  /** Frames at 30 a second. */
+  frames(peer: number, ms: number): void {
+    for (let passed = 0; passed < ms; passed += 33) {
+      this.advance(33);
+      this.frame(peer);
+    }
+  }
+
+  #answerProbes(ready: boolean): void {
+    for (const output of this.outputs.filter(({ kind }) => kind === 'probe')) {
+      this.outputs = this.outputs.filter((other) => other !== output);
+      if (output.kind === 'probe') this.handle({ kind: 'probed', attempt: output.attempt, ready });
+    }
+  }
+
+  #drain(): void {
+    for (let output = this.page.pollOutput(); output !== undefined; output = this.page.pollOutput())
+      this.outputs.push(output);
+  }
+}
+
+const welcome = (options: Partial<Extract<ServerMessage, { type: 'welcome' }>> = {}): ServerMessage => ({
+  type: 'welcome',
+  session: 's',
+  token: 'token-1',
+  resumed: false,
+  instance: 'instance-1',
+  role: 'viewer',
+  ...options,
+});
+
+interface OfferOptions {
+  readonly connection?: number;
+  readonly offer?: number;
+  readonly epoch?: number;
+  readonly role?: Role;
+}
+
+const offer = (
+  kind: OfferKind,
+  { connection = 1, offer: number = 1, epoch = 0, role = 'viewer' }: OfferOptions = {},
+): ServerMessage => ({ type: 'offer', connection, offer: number, epoch, kind, role, sdp: `sdp ${epoch}` });
+
+const answered = (peer: number, number: number, epoch: number): PageInput => ({
+  kind: 'answered',
+  peer,
+  offer: number,
+  epoch,
+  sdp: 'answer',
+});
+
+const connected = (peer: number): PageInput => ({ kind: 'peerState', peer, state: 'connected' });
+const room = (onAir: boolean): ServerMessage => ({ type: 'room', viewers: 1, onAir });
+
+/** A viewer that watches on connection 1, epoch 0. */
+function watching(rekeyInPlace?: boolean): Driver {
+  const driver = new Driver(rekeyInPlace);
+  driver.handle({ kind: 'start' });
+  driver.open();
+  driver.receive(welcome());
+  driver.receive(room(true));
+  driver.receive(offer('first'));
+  driver.handle(answered(1, 1, 0));
+  driver.handle(connected(1));
+  driver.receive({ type: 'keyed', connection: 1, epoch: 0 });
+  driver.frames(1, 1_000);
+  driver.take();
+  return driver;
+}
+
+function broadcasting(): Driver {
+  const driver = new Driver();
+  driver.handle({ kind: 'start' });
+  driver.open();
+  driver.receive(welcome({ role: 'broadcaster' }));
+  driver.receive(offer('first', { role: 'broadcaster' }));
+  driver.handle({ kind: 'cameraReady' });
+  driver.handle(answered(1, 1, 0));
+  driver.handle(connected(1));
+  driver.receive({ type: 'keyed', connection: 1, epoch: 0 });
+  driver.take();
+  return driver;
+}
+
+describe('a first visit', () => {
+  it('joins, confirms its token, answers and shows what it has', () => {
+    const driver = new Driver();
+    driver.handle({ kind: 'start' });
+    expect(driver.page.facts()).toMatchObject({ state: 'connecting', role: undefined });
+    expect(driver.open()).toEqual(['rekeycast.v1']);
+    expect(driver.takeSent()).toEqual([{ type: 'join', capabilities: { rekeyInPlace: true } }]);
+    driver.receive(welcome());
+    expect(driver.takeSent()).toEqual([{ type: 'confirm' }]);
+    driver.receive(room(true));
+    driver.receive(offer('first'));
+    expect(driver.take()).toMatchObject([
+      { kind: 'apply', peer: 1, create: true, sdp: 'sdp 0' },
+      { kind: 'show', peer: 1 },
+    ]);
+    driver.handle(answered(1, 1, 0));
+    expect(driver.takeSent()).toEqual([{ type: 'answer', connection: 1, offer: 1, sdp: 'answer' }]);
+    driver.handle(connected(1));
+    driver.receive({ type: 'keyed', connection: 1, epoch: 0 });
+    driver.frame(1);
+    expect(driver.takeSent()).toEqual([{ type: 'playing', connection: 1 }]);
+    expect(driver.page.facts()).toMatchObject({
+      state: 'live',
+      role: 'viewer',
+      epoch: 0,
+      viewers: 1,
+      connections: 1,
+      frames: 1,
+      instance: 'instance-1',
+      restarts: 0,
+      lastGapMs: undefined,
+    });
+  });
+
+  it('answers an offer that comes before the welcome', () => {
+    const driver = new Driver();
+    driver.handle({ kind: 'start' });
+    driver.open();
+    driver.receive(offer('first'));
+    driver.handle(answered(1, 1, 0));
+    expect(driver.takeSent()).toContainEqual({ type: 'answer', connection: 1, offer: 1, sdp: 'answer' });
+    driver.receive(welcome());
+    driver.handle(connected(1));
+    driver.receive({ type: 'keyed', connection: 1, epoch: 0 });
+    driver.frame(1);
+    expect(driver.takeSent()).toContainEqual({ type: 'playing', connection: 1 });
+  });
+
+  it('says that nobody broadcasts and offers to', () => {
+    const driver = watching();
+    driver.receive(room(false));
+    expect(driver.page.facts()).toMatchObject({ state: 'waiting', canBroadcast: true, picture: false });
+    driver.receive(room(true));
+    expect(driver.page.facts()).toMatchObject({ state: 'live', canBroadcast: false, picture: true });
+  });
+
+  it('gives a server up that takes the WebSocket and says nothing', () => {
+    const driver = new Driver();
+    driver.handle({ kind: 'start' });
+    driver.open();
+    driver.take();
+    driver.advance(5_000);
+    expect(driver.take().map(({ kind }) => kind)).toContain('closeSocket');
+  });
+});
+
+describe('a restart of the server', () => {
+  it('is survived on the same connection, with the token, the place and new keys', () => {
+    const driver = watching();
+    expect(driver.outage(700)).toEqual(['rekeycast.v1', 'rekeycast.token.token-1', 'rekeycast.at.1.0']);
+    expect(driver.page.facts().state).toBe('reconnecting');
+    expect(driver.takeSent()).toEqual([]);
+    driver.receive(offer('rekey', { offer: 2, epoch: 1 }));
+    expect(driver.take()).toMatchObject([{ kind: 'apply', peer: 1, create: false }]);
+    driver.handle(answered(1, 2, 1));
+    driver.receive(welcome({ resumed: true, token: 'token-2', instance: 'instance-2' }));
+    expect(driver.takeSent()).toEqual([
+      { type: 'answer', connection: 1, offer: 2, sdp: 'answer' },
+      { type: 'confirm' },
+    ]);
+    expect(driver.page.facts()).toMatchObject({ state: 'rekeying', epoch: 0 });
+    driver.receive({ type: 'keyed', connection: 1, epoch: 1 });
+    expect(driver.page.facts()).toMatchObject({ state: 'live', epoch: 1, restarts: 1, connections: 1 });
+    expect(driver.outage(10)).toContain('rekeycast.token.token-2');
+  });
+
+  it('is measured by the longest time without a frame', () => {
+    const driver = watching();
+    driver.frame(1);
+    const lastFrame = driver.now;
+    driver.outage(700);
+    driver.receive(welcome({ resumed: true, instance: 'instance-2' }));
+    driver.frame(1);
+    expect(driver.page.facts().lastGapMs).toBe(driver.now - lastFrame);
+    expect(driver.page.facts().lastGapMs).toBeGreaterThan(700);
+  });
+
+  it('is not counted when the same run of the server takes the page back', () => {
+    const driver = watching();
+    driver.outage(50);
+    driver.receive(welcome({ resumed: true }));
+    expect(driver.page.facts().restarts).toBe(0);
+  });
+
+  it('makes an answer void that belongs to an offer from before', () => {
+    const driver = watching();
+    driver.receive(offer('rekey', { offer: 2, epoch: 1 }));
+    driver.outage(100);
+    driver.handle(answered(1, 2, 1));
+    expect(driver.takeSent()).toEqual([]);
+    expect(driver.outage(10)).toContain('rekeycast.at.1.1');
+  });
+
+  it('that lost the session is answered with a new join while the old picture stays', () => {
+    const driver = watching();
+    driver.outage(100);
+    driver.receive({ type: 'error', code: 'TOKEN_UNKNOWN', message: '' });
+    expect(driver.takeSent()).toEqual([{ type: 'join', capabilities: { rekeyInPlace: true } }]);
+    driver.receive(offer('first'));
+    driver.receive(welcome({ token: 'other', instance: 'instance-2' }));
+    expect(driver.take().filter(({ kind }) => kind === 'closePeer' || kind === 'show')).toEqual([]);
+    driver.handle(connected(2));
+    driver.receive({ type: 'keyed', connection: 1, epoch: 0 });
+    driver.frame(2);
+    expect(driver.take()).toEqual(
+      expect.arrayContaining([
+        { kind: 'show', peer: 2 },
+        { kind: 'closePeer', peer: 1 },
+        { kind: 'send', message: { type: 'playing', connection: 1 } },
+      ]),
+    );
+    expect(driver.page.facts()).toMatchObject({ restarts: 0, connections: 2, epoch: 0 });
+  });
+
+  it('is measured for a broadcaster by the time without a connection', () => {
+    const driver = broadcasting();
+    driver.outage(400);
+    driver.receive(welcome({ role: 'broadcaster', resumed: true, instance: 'instance-2' }));
+    driver.receive(offer('rekey', { role: 'broadcaster', offer: 2, epoch: 1 }));
+    driver.handle({ kind: 'peerState', peer: 1, state: 'connecting' });
+    driver.advance(120);
+    driver.handle({ kind: 'frame', peer: undefined, at: driver.now });
+    driver.handle(connected(1));
+    expect(driver.page.facts()).toMatchObject({ lastGapMs: 120, restarts: 1, frames: 1 });
+  });
+});
+
+describe('a re-key in place that does not work', () => {
+  it('is reported, and the next join says so', () => {
+    const driver = watching();
+    driver.receive(offer('rekey', { offer: 2, epoch: 1 }));
+    driver.receive({ type: 'keyed', connection: 1, epoch: 1 });
+    driver.take();
+    driver.advance(3_100);
+    expect(driver.takeSent()).toEqual([{ type: 'stalled', connection: 1 }]);
+    driver.receive({ type: 'error', code: 'TOKEN_UNKNOWN', message: '' });
+    expect(driver.takeSent()).toEqual([{ type: 'join', capabilities: { rekeyInPlace: false } }]);
+  });
+
+  it('makes the page look whether the server is there at all', () => {
+    const driver = watching();
+    driver.advance(3_100);
+    expect(driver.takeSent()).toEqual([{ type: 'stalled', connection: 1 }]);
+    driver.advance(5_000);
+    expect(driver.page.facts().state).toBe('reconnecting');
+  });
+
+  it('is not suspected while frames come', () => {
+    const driver = watching();
+    driver.receive(offer('rekey', { offer: 2, epoch: 1 }));
+    driver.receive({ type: 'keyed', connection: 1, epoch: 1 });
+    driver.take();
+    driver.frames(1, 10_000);
+    expect(driver.takeSent()).toEqual([]);
+  });
+});
+
+describe('a broadcaster', () => {
+  it('says why it cannot broadcast, and nothing of it once the camera works', () => {
+    const driver = new Driver();
+    driver.handle({ kind: 'start' });
+    driver.open();
+    driver.receive(welcome({ role: 'broadcaster' }));
+    expect(driver.page.facts().state).toBe('camera');
+    driver.handle({ kind: 'cameraGone', problem: 'camera-denied' });
+    expect(driver.takeSent()).toContainEqual({ type: 'decline', reason: 'camera-denied' });
+    expect(driver.page.facts().problem).toBe('camera-denied');
+    driver.receive({ type: 'role', role: 'viewer' });
+    driver.handle({ kind: 'press', button: 'broadcast' });
+    driver.handle({ kind: 'cameraReady' });
+    expect(driver.takeSent()).toContainEqual({ type: 'publish' });
+    expect(driver.page.facts().problem).toBeUndefined();
+  });
+
+  it('that stops turns the camera off and tells the server', () => {
+    const driver = broadcasting();
+    expect(driver.page.facts()).toMatchObject({ state: 'live', canStop: true });
+    driver.handle({ kind: 'press', button: 'stop' });
+    expect(driver.take()).toEqual([
+      { kind: 'closeCamera' },
+      { kind: 'send', message: { type: 'decline', reason: 'stopped' } },
+    ]);
+    expect(driver.page.facts().canStop).toBe(false);
+  });
+
+  it('that stops while the server is away tells it at the next welcome and not before', () => {
+    const driver = broadcasting();
+    driver.outage(50);
+    driver.handle({ kind: 'press', button: 'stop' });
+    expect(driver.takeSent()).toEqual([]);
+    driver.receive(welcome({ role: 'broadcaster', resumed: true }));
+    expect(driver.takeSent()).toContainEqual({ type: 'decline', reason: 'stopped' });
+  });
+
+  it('that was not fast enough is told so', () => {
+    const driver = watching();
+    driver.receive(room(false));
+    driver.handle({ kind: 'press', button: 'broadcast' });
+    driver.handle({ kind: 'cameraReady' });
+    driver.receive({ type: 'error', code: 'BROADCASTER_PRESENT', message: '' });
+    expect(driver.take()).toContainEqual({ kind: 'closeCamera' });
+    expect(driver.page.facts().problem).toBe('broadcaster-present');
+  });
+});
+
+describe('the end of a visit', () => {
+  it('tells the server and stays away', () => {
+    const driver = watching();
+    driver.handle({ kind: 'leaving' });
+    expect(driver.take()).toMatchObject([
+      { kind: 'send', message: { type: 'leave' } },
+      { kind: 'closeSocket' },
+    ]);
+  });
+
+  it('by a close code of ours closes everything and says why', () => {
+    const driver = broadcasting();
+    driver.handle({ kind: 'closed', attempt: driver.attempt, code: CLOSE_CODE.superseded });
+    expect(driver.take()).toEqual(
+      expect.arrayContaining([{ kind: 'closePeer', peer: 1 }, { kind: 'closeCamera' }]),
+    );
+    expect(driver.page.facts()).toMatchObject({ state: 'stopped', problem: 'superseded' });
+    expect(driver.page.nextTimeout()).toBeUndefined();
+  });
+
+  it('is none when the room is full: the page comes back later', () => {
+    const driver = new Driver();
+    driver.handle({ kind: 'start' });
+    driver.open();
+    driver.take();
+    driver.receive({ type: 'error', code: 'ROOM_FULL', message: '' });
+    expect(driver.page.facts().problem).toBe('room-full');
+    driver.advance(9_000);
+    expect(driver.take().map(({ kind }) => kind)).toEqual(['closeSocket']);
+    driver.advance(1_000);
+    expect(driver.take().map(({ kind }) => kind)).toEqual(['probe']);
+  });
+});
+
+describe('the certificate', () => {
+  it('is read when the transport has it: connected, and again at new keys', () => {
+    const driver = watching();
+    driver.receive(offer('rekey', { offer: 2, epoch: 1 }));
+    driver.handle({ kind: 'peerState', peer: 1, state: 'connecting' });
+    driver.take();
+    driver.handle(connected(1));
+    driver.receive({ type: 'keyed', connection: 1, epoch: 1 });
+    const read: PageOutput = { kind: 'readCertificate', peer: 1 };
+    expect(driver.take()).toEqual([read, read]);
+    driver.handle({
+      kind: 'certificate',
+      digest: { algorithm: 'sha-256', value: 'aa', source: 'transport' },
+    });
+    expect(driver.page.facts()).toMatchObject({ certificate: 'same', certificateSha256: 'aa' });
+  });
+});
