@@ -45,7 +45,8 @@ const MIN_SUCCESSION_MS = 10;
 const MAX_SUCCESSION_MS = 24 * 3600 * 1000;
 /** A source with no packet for this long is not reported on. */
 export const ACTIVE_SPAN_MS = 5000;
-const MIN_RESERVE_PACKETS = 8;
+/** What a capture reserves at least, for a burst out of silence. */
+export const MIN_RESERVE_PACKETS = 8;
 
 /**
  * One stream of the room: whoever sends, the viewers see one SSRC whose sequence numbers and timestamps go on.
