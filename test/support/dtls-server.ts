@@ -101,7 +101,6 @@ export class DtlsTestServer {
   #nextSeq = 0;
   #sentAt: Millis | undefined;
   #interval = FIRST_RETRANSMIT_MS;
-  #hello: DecodedClientHello | undefined;
   #agree: ((peer: Uint8Array) => Buffer) | undefined;
   #read: RecordProtection | undefined;
   #early: DtlsRecord[] = [];
@@ -114,6 +113,8 @@ export class DtlsTestServer {
   clientCertificate: Uint8Array | undefined;
   /** Why the client was not believed. */
   refused: string | undefined;
+  /** The ClientHello that was answered. */
+  hello: DecodedClientHello | undefined;
   /** ClientHello bodies in the order of arrival. */
   readonly hellos: Uint8Array[] = [];
   /** Largest datagram received. */
@@ -235,7 +236,7 @@ export class DtlsTestServer {
       this.#sentAt = undefined;
       return;
     }
-    this.#hello = hello;
+    this.hello = hello;
     this.#transcript.add(message);
     this.#flight = [];
     this.#say(HANDSHAKE_TYPE.serverHello, this.#serverHello(hello));
@@ -314,11 +315,11 @@ export class DtlsTestServer {
     const premaster = Secret.take(this.#agree!(peer));
     this.#master = extendedMasterSecret(prf, premaster, this.#transcript.hash(prf));
     premaster.dispose();
-    const randoms = { client: this.#hello!.random, server: this.#random };
+    const randoms = { client: this.hello!.random, server: this.#random };
     const protections = recordProtections(this.#suite, this.#master, randoms);
     this.#read = protections.client;
     this.#writer.protect(protections.server);
-    const offered = offeredProfiles(this.#hello!.extensions.get(EXTENSION.useSrtp)!);
+    const offered = offeredProfiles(this.hello!.extensions.get(EXTENSION.useSrtp)!);
     const profile = srtpProfileById(offered[0]!)!;
     this.keys = exportSrtpKeys(prf, this.#master, randoms, profile, 'server');
   }

@@ -6,15 +6,10 @@ import type { Secret } from '../../util/secret.ts';
 import type { DtlsSrtpKeys, SrtpProfile } from '../srtp/profile.ts';
 import { alertFor, type DtlsFailure, decodeAlert } from './alert.ts';
 import { type DtlsIdentity, makeClientFlight } from './client-flight.ts';
-import { ClientHellos } from './client-hellos.ts';
+import { ClientHelloSource } from './client-hello.ts';
 import type { Fingerprint } from './fingerprint.ts';
 import { type FlightMessage, packFlight, RecordWriter, RetransmitTimer } from './flight.ts';
-import {
-  decodeFragments,
-  HANDSHAKE_TYPE,
-  type HandshakeFragment,
-  type HandshakeMessage,
-} from './handshake.ts';
+import { decodeFragments, HANDSHAKE_TYPE, type HandshakeFragment } from './handshake.ts';
 import { type FragmentVerdict, Reassembly } from './reassembly.ts';
 import { CONTENT_TYPE, DTLS_1_2, type DtlsRecord, decodeRecords } from './record.ts';
 import type { RecordProtection } from './record-protection.ts';
@@ -106,7 +101,7 @@ export class DtlsClient {
   readonly #deadline: Millis;
   readonly #drops = new Counters<DtlsDropReason>();
   readonly #outputs: DtlsOutput[] = [];
-  readonly #hellos: ClientHellos;
+  readonly #hello: ClientHelloSource;
   readonly #transcript = new Transcript();
   readonly #writer = new RecordWriter();
   readonly #timer = new RetransmitTimer();
@@ -120,8 +115,8 @@ export class DtlsClient {
     const { remoteFingerprints, srtpProfiles, requireClientAuth = true } = options;
     this.#options = options;
     this.#deadline = now + (options.timeout ?? DEFAULT_TIMEOUT_MS);
-    this.#hellos = new ClientHellos(options.rng, srtpProfiles);
-    const clientRandom = this.#hellos.random;
+    this.#hello = new ClientHelloSource(options.rng, srtpProfiles);
+    const clientRandom = this.#hello.random;
     this.#expected = { clientRandom, remoteFingerprints, srtpProfiles, requireClientAuth };
     this.#sendHello(now);
   }
@@ -209,14 +204,15 @@ export class DtlsClient {
   /** Step 2. */
   #handleCookie(fragment: HandshakeFragment, now: Millis): DtlsDropReason | undefined {
     if (this.#step.at !== 'server-hello') return 'unexpected-message';
-    const refused = this.#hellos.takeCookie(fragment);
-    if (refused === undefined) this.#sendHello(now);
-    return refused;
+    const refused = this.#hello.takeCookie(fragment);
+    if (refused !== undefined) return refused;
+    this.#reassembly = new Reassembly(this.#hello.answerSeq);
+    this.#sendHello(now);
+    return undefined;
   }
 
   /** Steps 3 to 7, as far as the messages are here. */
   #takeServerFlight(now: Millis): DtlsDropReason | undefined {
-    if (this.#step.at === 'server-hello') this.#hellos.findServerHello(this.#reassembly);
     for (;;) {
       const step = this.#step;
       const message = this.#reassembly.peek();
@@ -231,18 +227,16 @@ export class DtlsClient {
         return undefined;
       }
       this.#reassembly.accept();
-      if (step.at === 'server-hello') this.#beginTranscript(message, now);
+      if (step.at === 'server-hello') this.#beginTranscript(now);
       this.#transcript.add(message);
       this.#step = verdict.step;
       if (verdict.step.at === 'complete') this.#answerServerFlight(verdict.step, now);
     }
   }
 
-  #beginTranscript(serverHello: HandshakeMessage, now: Millis): void {
+  #beginTranscript(now: Millis): void {
     // RFC 6347 §4.2.1: a ClientHello that was asked for a cookie, and the HelloVerifyRequest, are no part of it.
-    const hello = this.#hellos.settle(serverHello);
-    this.#transcript.add(hello);
-    this.#flight = [{ kind: 'handshake', epoch: 0, message: hello }];
+    this.#transcript.add(this.#hello.message());
     // The server is there: from now on what is lost is repeated as new records, at a slower pace.
     if (this.#options.helloInterval !== undefined) this.#timer.start(now);
   }
@@ -251,8 +245,8 @@ export class DtlsClient {
   #answerServerFlight(server: ServerStep & { at: 'complete' }, now: Millis): void {
     const { identity, rng } = this.#options;
     const transcript = this.#transcript;
-    const firstSeq = this.#hellos.newest.seq + 1;
-    const flight = { ...server, clientRandom: this.#hellos.random, transcript, firstSeq };
+    const firstSeq = this.#hello.answerSeq + 1;
+    const flight = { ...server, clientRandom: this.#hello.random, transcript, firstSeq };
     const answer = makeClientFlight(flight, identity, rng);
     if (answer === undefined) {
       this.#fail('bad-key-share');
@@ -354,7 +348,7 @@ export class DtlsClient {
   }
 
   #sendHello(now: Millis): void {
-    this.#flight = [{ kind: 'handshake', epoch: 0, message: this.#hellos.newest }];
+    this.#flight = [{ kind: 'handshake', epoch: 0, message: this.#hello.message() }];
     this.#helloDatagrams = packFlight(this.#flight, this.#writer);
     this.#transmit(this.#helloDatagrams);
     this.#timer.start(now, this.#options.helloInterval);

@@ -44,11 +44,11 @@ export class Reassembly {
     return partial.merge(fragment) ? 'kept' : 'conflicting-fragment';
   }
 
-  /** The message of this message_seq if all of it is here; it stays until `accept` or `reject`. */
-  peek(seq = this.#next): HandshakeMessage | undefined {
-    const partial = this.#partial.get(seq);
+  /** The next message, if all of it is here; it stays until `accept` or `reject`. */
+  peek(): HandshakeMessage | undefined {
+    const partial = this.#partial.get(this.#next);
     if (partial === undefined || partial.missing > 0) return undefined;
-    return { type: partial.type, seq, body: partial.body };
+    return { type: partial.type, seq: this.#next, body: partial.body };
   }
 
   /** Takes the next message: its successor is next. */
@@ -60,11 +60,6 @@ export class Reassembly {
   /** Forgets the next message, which was no good: the peer's own may still come. */
   reject(): void {
     this.#partial.delete(this.#next);
-  }
-
-  /** Goes on with a later message; earlier ones are forgotten. */
-  skipTo(seq: number): void {
-    while (this.#next < seq) this.accept();
   }
 }
 
