@@ -25,16 +25,20 @@ export interface MediaFileOptions {
   readonly keys: SnapshotKeys;
   readonly report: Report;
   readonly now: () => WallMillis;
+  /** Own process id, which names what is taken. */
+  readonly pid?: number;
 }
 
 /** `media.sealed`, in a RAM-backed directory: written often, read at most once. */
 export class MediaFile {
   readonly #options: MediaFileOptions;
   readonly #path: string;
+  readonly #pid: number;
 
   constructor(options: MediaFileOptions) {
     this.#options = options;
     this.#path = join(options.directory, MEDIA_FILE);
+    this.#pid = options.pid ?? process.pid;
   }
 
   write(bytes: Uint8Array): void {
@@ -67,7 +71,7 @@ export class MediaFile {
    */
   takeBytes(): Uint8Array | undefined {
     const { fs, directory } = this.#options;
-    const mine = join(directory, `media.taken-${process.pid}-${randomBytes(8).toString('hex')}`);
+    const mine = join(directory, `media.taken-${this.#pid}-${randomBytes(8).toString('hex')}`);
     try {
       fs.rename(this.#path, mine);
     } catch (cause) {
@@ -133,7 +137,8 @@ export class MediaFile {
       const path = join(directory, name);
       const taker = TAKEN_NAME.exec(name)?.[1];
       if (taker === undefined && name !== `${MEDIA_FILE}.tmp`) continue;
-      if (taker !== undefined && isAlive(Number(taker))) {
+      // What bears our own id is of a process before us.
+      if (taker !== undefined && Number(taker) !== this.#pid && isAlive(Number(taker))) {
         const changedAt = fs.info(path)?.changedAt ?? 0;
         if (now() - changedAt < TAKER_AGE_MS) continue;
       }
@@ -170,9 +175,7 @@ function decodePeers(records: readonly Secret[]): readonly PeerMediaRecord[] {
   return peers;
 }
 
-/** Another process that still runs; what bears our own id is of a process before us. */
 function isAlive(pid: number): boolean {
-  if (pid === process.pid) return false;
   try {
     process.kill(pid, 0);
     return true;

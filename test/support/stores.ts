@@ -1,0 +1,45 @@
+import { Keyring } from '../../src/keyring/keyring.ts';
+import { FileSnapshotStore } from '../../src/snapshot/file-store.ts';
+import type { StoreEvent } from '../../src/snapshot/store.ts';
+import { type FileSystem, nodeFileSystem } from '../../src/util/file-system.ts';
+import { loadSodium } from '../../src/util/sodium.ts';
+import { seededRandom } from './seeded-rng.ts';
+import { SAMPLE_TIME, temporaryDirectories } from './snapshots.ts';
+
+/** The files of one server, which processes come and go on. */
+export interface StoreBench {
+  readonly root: string;
+  readonly stateDir: string;
+  readonly runtimeDir: string;
+  readonly keysDir: string;
+  /** Everything that was reported since the start. */
+  readonly events: StoreEvent[];
+  /** Wall-clock time that the stores see. */
+  now: number;
+  /** A fresh process: reads the keyring and opens the store. */
+  start(fs?: FileSystem): Promise<FileSnapshotStore>;
+  keyring(fs?: FileSystem): Promise<Keyring>;
+  dispose(): void;
+}
+
+export async function storeBench(): Promise<StoreBench> {
+  await loadSodium();
+  const directories = temporaryDirectories();
+  const rng = seededRandom(99);
+  const bench: StoreBench = {
+    ...directories,
+    events: [],
+    now: SAMPLE_TIME,
+    keyring: (fs = nodeFileSystem) => Keyring.open({ directory: directories.keysDir, fs, rng }),
+    start: async (fs = nodeFileSystem) =>
+      new FileSnapshotStore({
+        stateDir: directories.stateDir,
+        runtimeDir: directories.runtimeDir,
+        keys: await bench.keyring(),
+        report: (event) => bench.events.push(event),
+        fs,
+        now: () => bench.now,
+      }),
+  };
+  return bench;
+}

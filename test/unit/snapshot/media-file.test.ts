@@ -1,0 +1,302 @@
+import { createHash } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { HEADER_BYTES } from '../../../src/snapshot/header.ts';
+import { MediaFile } from '../../../src/snapshot/media-file.ts';
+import type { SnapshotStore, TakenMedia } from '../../../src/snapshot/store.ts';
+import { toHex } from '../../../src/util/bytes.ts';
+import { type FileSystem, nodeFileSystem } from '../../../src/util/file-system.ts';
+import { killedAt } from '../../support/faulty-file-system.ts';
+import { seededRandom } from '../../support/seeded-rng.ts';
+import { revealed, SAMPLE_TIME, sampleMedia } from '../../support/snapshots.ts';
+import { type StoreBench, storeBench } from '../../support/stores.ts';
+
+let bench: StoreBench;
+let path: string;
+
+beforeEach(async () => {
+  bench = await storeBench();
+  path = join(bench.runtimeDir, 'media.sealed');
+});
+
+afterEach(() => bench.dispose());
+
+describe('the media snapshot', () => {
+  it('is taken by the next process as it was written last', async () => {
+    const store = await bench.start();
+    store.writeMedia(sampleMedia(seededRandom(1)));
+    const snapshot = sampleMedia(seededRandom(2), 3);
+    store.writeMedia(snapshot);
+    expect(readdirSync(bench.runtimeDir)).toEqual(['media.sealed']);
+    const taken = await (await bench.start()).takeMedia();
+    expect(revealed(taken)).toEqual(revealed({ ...snapshot, expired: false }));
+    expect(bench.events.map(({ event }) => event)).toEqual(['state-created']);
+  });
+
+  it('is there when the call returns', async () => {
+    const store = await bench.start();
+    store.writeMedia(sampleMedia(seededRandom(1)));
+    expect(existsSync(path)).toBe(true);
+  });
+
+  it('is gone once it was taken', async () => {
+    (await bench.start()).writeMedia(sampleMedia(seededRandom(1)));
+    const store = await bench.start();
+    expect(await store.takeMedia()).toBeDefined();
+    expect(readdirSync(bench.runtimeDir)).toEqual([]);
+    expect(await store.takeMedia()).toBeUndefined();
+    expect(await (await bench.start()).takeMedia()).toBeUndefined();
+  });
+
+  it('is zeroed and unlinked before any of it is opened', async () => {
+    (await bench.start()).writeMedia(sampleMedia(seededRandom(1)));
+    const keyring = await bench.keyring();
+    const order: string[] = [];
+    const fs: FileSystem = {
+      ...nodeFileSystem,
+      overwrite: (file) => {
+        nodeFileSystem.overwrite(file);
+        order.push(`zeroed ${readFileSync(file).every((byte) => byte === 0)}`);
+      },
+      remove: (file) => {
+        order.push('removed');
+        nodeFileSystem.remove(file);
+      },
+    };
+    const keys = {
+      primary: () => keyring.primary(),
+      refresh: () => {},
+      secret: (id: string) => {
+        order.push('opened');
+        return keyring.secret(id);
+      },
+    };
+    expect(mediaFile({ fs, keys }).take()).toBeDefined();
+    expect(order).toEqual(['zeroed true', 'removed', 'opened']);
+  });
+
+  it('gives no contexts past its deadline, only the numbering of the room', async () => {
+    const snapshot = sampleMedia(seededRandom(1));
+    (await bench.start()).writeMedia(snapshot);
+    bench.now = snapshot.notAfter + 1;
+    const taken = await (await bench.start()).takeMedia();
+    expect(taken).toMatchObject({ expired: true, peers: [], room: snapshot.room });
+    expect(readdirSync(bench.runtimeDir)).toEqual([]);
+  });
+
+  it('gives its contexts up to its deadline', async () => {
+    const snapshot = sampleMedia(seededRandom(1));
+    (await bench.start()).writeMedia(snapshot);
+    bench.now = snapshot.notAfter;
+    expect(await (await bench.start()).takeMedia()).toMatchObject({ expired: false });
+  });
+
+  it('is past its deadline where the clock was set back', async () => {
+    (await bench.start()).writeMedia(sampleMedia(seededRandom(1)));
+    bench.now = SAMPLE_TIME - 60_000;
+    expect(await (await bench.start()).takeMedia()).toMatchObject({ expired: true, peers: [] });
+  });
+
+  it('with a deadline that was put off by somebody gives nothing', async () => {
+    (await bench.start()).writeMedia(sampleMedia(seededRandom(1)));
+    const bytes = new Uint8Array(readFileSync(path));
+    bytes[8 + 8 + 8 + 6] = 0x7f;
+    bytes.set(
+      createHash('sha256')
+        .update(bytes.subarray(0, HEADER_BYTES - 8))
+        .digest()
+        .subarray(0, 8),
+      HEADER_BYTES - 8,
+    );
+    writeFileSync(path, bytes);
+    bench.now = SAMPLE_TIME + 60_000;
+    expect(await (await bench.start()).takeMedia()).toBeUndefined();
+    expectDeletedWithWords();
+  });
+
+  it('is dropped unread on request', async () => {
+    const store = await bench.start();
+    store.writeMedia(sampleMedia(seededRandom(1)));
+    store.dropMedia();
+    expect(readdirSync(bench.runtimeDir)).toEqual([]);
+  });
+
+  it('that cannot be written is an error, and the former one stays', async () => {
+    let full = false;
+    const fs: FileSystem = {
+      ...nodeFileSystem,
+      write: (file, bytes) => {
+        if (full) throw new Error('no space left');
+        nodeFileSystem.write(file, bytes);
+      },
+    };
+    const store = await bench.start(fs);
+    const snapshot = sampleMedia(seededRandom(1));
+    store.writeMedia(snapshot);
+    full = true;
+    expect(() => store.writeMedia(sampleMedia(seededRandom(2)))).toThrowError(
+      expect.objectContaining({ code: 'STATE_UNWRITABLE' }),
+    );
+    expect(revealed(await (await bench.start()).takeMedia())).toMatchObject(
+      revealed(snapshot) as Record<string, unknown>,
+    );
+  });
+});
+
+describe('a media snapshot that is no good', () => {
+  let good: Uint8Array;
+  let peers: readonly string[];
+
+  beforeEach(async () => {
+    const snapshot = sampleMedia(seededRandom(1), 2);
+    peers = snapshot.peers.map(({ session }) => toHex(session));
+    (await bench.start()).writeMedia(snapshot);
+    good = new Uint8Array(readFileSync(path));
+  });
+
+  it('cut at any length gives contexts that are good or nothing, and is deleted', {
+    timeout: 60_000,
+  }, async () => {
+    const store = await bench.start();
+    for (let length = 0; length < good.length; length++)
+      await expectGoodOrNothing(store, good.slice(0, length));
+  });
+
+  it('with any byte changed gives contexts that are good or nothing, and is deleted', {
+    timeout: 60_000,
+  }, async () => {
+    const store = await bench.start();
+    for (let at = 0; at < good.length; at++) {
+      const changed = good.slice();
+      changed[at]! ^= 0x80;
+      await expectGoodOrNothing(store, changed);
+    }
+  });
+
+  it('whose key is missing is deleted, with words', async () => {
+    rmSync(bench.keysDir, { recursive: true });
+    expect(await (await bench.start()).takeMedia()).toBeUndefined();
+    expectDeletedWithWords();
+  });
+
+  it('whose key is another one is deleted, with words', async () => {
+    for (const name of readdirSync(bench.keysDir))
+      if (name.endsWith('.secret')) writeFileSync(join(bench.keysDir, name), new Uint8Array(32).fill(9));
+    expect(await (await bench.start()).takeMedia()).toBeUndefined();
+    expectDeletedWithWords();
+  });
+
+  async function expectGoodOrNothing(store: SnapshotStore, bytes: Uint8Array): Promise<void> {
+    writeFileSync(path, bytes);
+    bench.events.length = 0;
+    const taken = await store.takeMedia();
+    const sessions = taken?.peers.map(({ session }) => toHex(session)) ?? [];
+    expect(sessions).toEqual(peers.slice(0, sessions.length));
+    expect(sessions.length === peers.length || bench.events.length > 0).toBe(true);
+    expect(readdirSync(bench.runtimeDir)).toEqual([]);
+  }
+});
+
+describe('what a killed process left', () => {
+  it('is deleted unread, and what is good is taken', async () => {
+    (await bench.start()).writeMedia(sampleMedia(seededRandom(1)));
+    writeFileSync(`${path}.tmp`, 'half a file');
+    writeFileSync(join(bench.runtimeDir, `media.taken-${process.pid}-00112233`), 'taken and not finished');
+    expect(await (await bench.start()).takeMedia()).toBeDefined();
+    expect(readdirSync(bench.runtimeDir)).toEqual([]);
+    expect(bench.events.filter(({ event }) => event === 'media-leftover-removed')).toHaveLength(2);
+  });
+
+  it('is left alone while another process may be at work on it', async () => {
+    const name = `media.taken-${process.ppid}-00112233`;
+    writeFileSync(join(bench.runtimeDir, name), 'taken a moment ago');
+    bench.now = Date.now();
+    await (await bench.start()).takeMedia();
+    expect(readdirSync(bench.runtimeDir)).toEqual([name]);
+    utimesSync(join(bench.runtimeDir, name), 0, 0);
+    bench.now = Date.now() + 60_000;
+    await (await bench.start()).takeMedia();
+    expect(readdirSync(bench.runtimeDir)).toEqual([]);
+  });
+
+  it('at any step of taking, gives its contexts to at most one process', async () => {
+    const store = await bench.start();
+    let taken = 0;
+    for (let step = 1; ; step++) {
+      store.writeMedia(sampleMedia(seededRandom(step)));
+      const fs = killedAt(step);
+      const first = await mediaFile({ fs, keys: await bench.keyring() }).take();
+      const second = await (await bench.start()).takeMedia();
+      expect([first, second].filter((media) => media !== undefined).length).toBeLessThanOrEqual(1);
+      expect(readdirSync(bench.runtimeDir)).toEqual([]);
+      if (second !== undefined) taken++;
+      if (fs.steps < step) break;
+    }
+    // Killed in the renaming, the file is still there for the next one.
+    expect(taken).toBe(1);
+  });
+
+  it('at any step of writing, is the former file or the new one', async () => {
+    const former = sampleMedia(seededRandom(1));
+    for (let step = 1; step <= 2; step++) {
+      (await bench.start()).writeMedia(former);
+      const keys = await bench.keyring();
+      const killed = mediaFile({ fs: killedAt(step), keys });
+      expect(() => killed.write(new Uint8Array(300).fill(1))).toThrow();
+      const taken = await (await bench.start()).takeMedia();
+      expect(taken?.room.streams[0]?.ssrc).toBe(former.room.streams[0]?.ssrc);
+      expect(readdirSync(bench.runtimeDir)).toEqual([]);
+    }
+  });
+});
+
+describe('two processes that take at once', () => {
+  it('get it once between them, wherever the second comes in', async () => {
+    const store = await bench.start();
+    const keys = await bench.keyring();
+    bench.now = Date.now();
+    for (let at = 1; at <= 5; at++) {
+      store.writeMedia(sampleMedia(seededRandom(at), 2, bench.now));
+      const results: (TakenMedia | undefined)[] = [];
+      const second = mediaFile({ keys, pid: process.ppid });
+      const fs = interrupted(at, () => results.push(second.take()));
+      results.push(mediaFile({ fs, keys }).take());
+      expect(results).toHaveLength(2);
+      expect(results.filter((media) => media !== undefined)).toHaveLength(1);
+    }
+  });
+});
+
+/** Lets something happen before step number `at` of all that are taken. */
+function interrupted(at: number, happens: () => void): FileSystem {
+  let steps = 0;
+  return new Proxy(nodeFileSystem, {
+    get(target, name: keyof FileSystem) {
+      const step = target[name] as (...args: unknown[]) => unknown;
+      return (...args: unknown[]) => {
+        steps++;
+        if (steps === at) happens();
+        return step(...args);
+      };
+    },
+  });
+}
+
+function mediaFile(
+  options: Partial<ConstructorParameters<typeof MediaFile>[0]> &
+    Pick<ConstructorParameters<typeof MediaFile>[0], 'keys'>,
+): MediaFile {
+  return new MediaFile({
+    directory: bench.runtimeDir,
+    fs: nodeFileSystem,
+    report: (event) => bench.events.push(event),
+    now: () => bench.now,
+    ...options,
+  });
+}
+
+function expectDeletedWithWords(): void {
+  expect(readdirSync(bench.runtimeDir)).toEqual([]);
+  expect(bench.events.at(-1)).toMatchObject({ level: 'warn', event: 'media-unusable' });
+}
