@@ -124,7 +124,7 @@ describe('comings and goings during an outage', { timeout: 120_000 }, () => {
       'the other page is the broadcaster',
       async () => {
         if ((await successor.facts()).role === 'broadcaster') return true;
-        await successor.click(/broadcast/);
+        await successor.click(/^broadcast/, 1_000);
         return undefined;
       },
       TAKEOVER_TIMEOUT_MS,

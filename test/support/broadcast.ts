@@ -20,6 +20,7 @@ export interface BroadcastOptions {
 }
 
 const JOIN_TIMEOUT_MS = 30_000;
+const DESCRIBED_SIGNALS = 30;
 
 /** A server, relays before it, and a browser with one page that broadcasts and others that watch. */
 export class Broadcast {
@@ -144,6 +145,26 @@ export class Broadcast {
     return findNonceReuse(this.udp.capture, (username) =>
       this.#ownerByUfrag.get(username.slice(0, username.indexOf(':'))),
     );
+  }
+
+  /** What a person would look at first when something has failed. */
+  async describe(): Promise<string> {
+    const pages = await Promise.all(
+      this.#everyPage.map(async (page) => {
+        const facts = await page.facts().catch(() => 'closed');
+        const connections = await page.connections().catch(() => []);
+        const signals = (await page.signals().catch(() => [])).slice(-DESCRIBED_SIGNALS);
+        const lines = signals.map(
+          ({ at, direction, message }) =>
+            `    ${at} ${direction} ${JSON.stringify({ ...message, sdp: undefined, token: undefined })}`,
+        );
+        return `${page.name}: ${JSON.stringify(facts)}\n  ${JSON.stringify(connections)}\n${lines.join('\n')}`;
+      }),
+    );
+    const runs = this.server.runs.map(
+      (run) => `process ${run.pid}, spawned ${run.spawnedAtWall}:\n${run.stdout}${run.stderr}`,
+    );
+    return [...pages, ...runs].join('\n');
   }
 
   async dispose(): Promise<void> {

@@ -5,14 +5,14 @@ import { type ServerOptions, ServerProcess } from './process.ts';
 /** A broadcast with viewers that lives as long as the test. */
 export async function startBroadcast(options: BroadcastOptions = {}): Promise<Broadcast> {
   const broadcast = await Broadcast.start(options);
-  onTestFinished(() => broadcast.dispose());
+  keep(broadcast);
   return broadcast;
 }
 
 /** A server with relays and a browser, nobody there yet, that lives as long as the test. */
 export async function prepareBroadcast(options: BroadcastOptions = {}): Promise<Broadcast> {
   const broadcast = await Broadcast.prepare(options);
-  onTestFinished(() => broadcast.dispose());
+  keep(broadcast);
   return broadcast;
 }
 
@@ -21,4 +21,11 @@ export async function prepareServer(options: ServerOptions = {}): Promise<Server
   const server = await ServerProcess.prepare(options);
   onTestFinished(() => server.dispose());
   return server;
+}
+
+function keep(broadcast: Broadcast): void {
+  onTestFinished(async ({ task }) => {
+    if (task.result?.state === 'fail') console.error(await broadcast.describe());
+    await broadcast.dispose();
+  });
 }

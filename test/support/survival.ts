@@ -25,7 +25,11 @@ export async function expectSurvival(broadcast: Broadcast, outage: () => Promise
 }
 
 export async function standing(page: TestPage): Promise<Standing> {
-  return { page, facts: await page.facts(), certificate: await page.certificateDer() };
+  const facts = await page.waitForFacts(
+    'knows the certificate',
+    (one) => one.certificateSha256 !== '' && one.epoch >= 0,
+  );
+  return { page, facts, certificate: await page.certificateDer() };
 }
 
 async function expectSameConnection({ page, facts: before, certificate }: Standing): Promise<void> {

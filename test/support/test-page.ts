@@ -129,16 +129,17 @@ export class TestPage {
   }
 
   /** Clicks the button with this text. */
-  async click(label: RegExp): Promise<void> {
-    await until(`${this.name} has a button ${label}`, () =>
+  async click(label: RegExp, timeoutMs?: number): Promise<void> {
+    const find = (): Promise<boolean> =>
       this.driver.evaluate((source: string) => {
         const button = [...document.querySelectorAll('button')].find(
-          (one) => one.checkVisibility() && !one.disabled && new RegExp(source, 'i').test(one.textContent),
+          (one) =>
+            one.checkVisibility() && !one.disabled && new RegExp(source, 'i').test(one.textContent.trim()),
         );
         button?.click();
         return button !== undefined;
-      }, label.source),
-    );
+      }, label.source);
+    await until(`${this.name} has a button ${label}`, find, timeoutMs);
   }
 
   async waitForFacts(
