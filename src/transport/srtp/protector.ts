@@ -1,7 +1,7 @@
 import type { SrtpSendContext } from './send-context.ts';
 
 /** A rewritten RTP packet, the same for every receiver. */
-export interface ProtectablePacket {
+interface ProtectablePacket {
   readonly ssrc: number;
   /** 48-bit room index. */
   readonly index: number;

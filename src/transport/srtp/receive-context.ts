@@ -16,11 +16,11 @@ export const REPLAY_WINDOW_PACKETS = 1024;
 export const MAX_STREAMS = 16;
 
 /** How many indices a capture reserves at least for each SSRC. A resume drops what it skips, so this is small. */
-export interface ReceiveReserve {
+interface ReceiveReserve {
   readonly rtp: number;
   readonly rtcp: number;
 }
-export const RECEIVE_RESERVE: ReceiveReserve = { rtp: 8, rtcp: 2 };
+const RECEIVE_RESERVE: ReceiveReserve = { rtp: 8, rtcp: 2 };
 
 export interface UnprotectedRtp {
   readonly packet: Uint8Array;

@@ -10,7 +10,7 @@ import type { SrtpSendState } from './state.ts';
 import { RTCP_CLEAR_BYTES, readUint32, type SrtpTransform } from './transform.ts';
 
 /** How many SRTCP indices a capture reserves at least. Indices that a resume skips cost nothing on the way out. */
-export const SRTCP_SEND_RESERVE = 128;
+const SRTCP_SEND_RESERVE = 128;
 /** How far behind the newest a packet may be and still be protected, once. */
 export const SEND_WINDOW_PACKETS = 4096;
 

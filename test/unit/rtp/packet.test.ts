@@ -3,6 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { isRtcp, parseRtp, rtpHeaderLength, writeRtp } from '../../../src/rtp/packet.ts';
 import { concat, fromHex } from '../../../src/util/bytes.ts';
 
+fc.configureGlobal({ seed: 3711 });
+
 const fixed = fromHex('80e0123400000001cafebabe');
 const withExtension = (form: string, elements: string, payload = 'aabb') =>
   concat(

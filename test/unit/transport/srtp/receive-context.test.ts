@@ -18,6 +18,8 @@ import {
   testMasterKey,
 } from '../../../support/srtp.ts';
 
+fc.configureGlobal({ seed: 3711 });
+
 const profile = 'AES_CM_128_HMAC_SHA1_80';
 const sender = () => SrtpSendContext.create(profile, testMasterKey(profile));
 const receiver = (reserve?: () => void) =>
@@ -196,6 +198,12 @@ describe('index estimation', () => {
     expect(receive.drops.total).toBe(1);
   });
 
+  it('knows no index below zero', () => {
+    const [peer, receive] = [sender(), receiver()];
+    receive.unprotectRtp(sealed(peer, 5));
+    expect(receive.unprotectRtp(sealed(peer, 65535))?.index).toBe(65535);
+  });
+
   it('keeps each SSRC apart', () => {
     const [peer, receive] = [sender(), receiver()];
     receive.unprotectRtp(sealed(peer, 65535, 1));
@@ -337,6 +345,15 @@ describe('the limits', () => {
     const resumed = SrtpReceiveContext.restore(state);
     expect(resumed.unprotectRtcp(datagram)).toBeUndefined();
     expect(resumed.drops.get('unknownStream')).toBe(1);
+  });
+
+  it('reach further for a stream that moves fast', () => {
+    const [peer, receive] = [sender(), receiver()];
+    for (let index = 0; index < 100; index++) receive.unprotectRtp(sealed(peer, index));
+    for (let n = 0; n < 20; n++) receive.unprotectRtcp(peer.protectRtcp(rtcpPacket())!);
+    const state = persist(receive);
+    expect(state.streams[0]!.limit).toBe(300);
+    expect(state.srtcp[0]!.limit).toBe(60);
   });
 
   it('stay near a stream that begins anywhere or jumps far, so that a resume skips little', () => {
