@@ -3,7 +3,6 @@ import { fingerprintOf } from '../../src/transport/dtls/fingerprint.ts';
 import { encodeFragment, encodeMessage, HANDSHAKE_TYPE } from '../../src/transport/dtls/handshake.ts';
 import { CONTENT_TYPE, DTLS_1_2, encodeRecord } from '../../src/transport/dtls/record.ts';
 import { SIGNATURE_SCHEME } from '../../src/transport/dtls/signature.ts';
-import type { DtlsSrtpKeys } from '../../src/transport/srtp/profile.ts';
 import { concat } from '../../src/util/bytes.ts';
 import { randomBytes } from '../../src/util/rng.ts';
 import {
