@@ -7,7 +7,7 @@ import { seededRandom } from '../../../support/seeded-rng.ts';
 /** RFC 7748 §6.1. */
 const X25519 = {
   group: NAMED_GROUP.x25519,
-  private: '77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ac177fba51db92c2a',
+  private: '77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a',
   public: '8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a',
   peer: 'de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f',
   shared: '4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742',
