@@ -58,24 +58,15 @@ export class KeyFiles {
    * `KEY_MODE_TOO_OPEN` where there are keys and others could have read them: to close it silently would hide that.
    */
   prepare(): void {
-    const found = this.#fs.info(this.directory);
-    if (found === undefined) {
-      try {
+    this.#usable(() => {
+      const found = this.#fs.info(this.directory);
+      if (found === undefined) {
         this.#fs.makeDirectory(this.directory, DIRECTORY_MODE);
-      } catch (cause) {
-        throw new RekeycastError(
-          'STATE_UNWRITABLE',
-          `the key directory ${this.directory} cannot be made: ${messageOf(cause)}`,
-          {
-            cause,
-          },
-        );
+      } else if ((found.mode & 0o077) !== 0) {
+        if (this.#keyNames().length > 0) throw tooOpen(this.directory, found.mode, '700');
+        this.#fs.changeMode(this.directory, DIRECTORY_MODE);
       }
-      return;
-    }
-    if ((found.mode & 0o077) === 0) return;
-    if (this.#keyNames().length > 0) throw tooOpen(this.directory, found.mode, '700');
-    this.#fs.changeMode(this.directory, DIRECTORY_MODE);
+    });
   }
 
   /** A number that changes whenever a key file is added, replaced or removed; `undefined` where it cannot be told. */
@@ -89,19 +80,18 @@ export class KeyFiles {
 
   /** All entries. Throws `KEY_MODE_TOO_OPEN` or `KEY_INVALID`. */
   entries(): readonly KeyEntry[] {
-    for (const name of this.#keyNames()) {
-      const mode = this.#fs.info(join(this.directory, name))?.mode ?? 0;
-      if ((mode & 0o077) !== 0) throw tooOpen(join(this.directory, name), mode, '600');
-    }
-    const entries: KeyEntry[] = [];
-    for (const name of this.#fs.list(this.directory)) {
-      const id = ENTRY_NAME.exec(name)?.[1];
-      if (id === undefined) continue;
-      const path = join(this.directory, name);
-      const bytes = this.#fs.read(path, MAX_ENTRY_BYTES);
-      if (bytes !== undefined) entries.push(parseEntry(id, bytes, path));
-    }
-    return entries;
+    return this.#usable(() => {
+      for (const name of this.#keyNames()) {
+        const mode = this.#fs.info(join(this.directory, name))?.mode ?? 0;
+        if ((mode & 0o077) !== 0) throw tooOpen(join(this.directory, name), mode, '600');
+      }
+      return this.#fs.list(this.directory).flatMap((name) => {
+        const id = ENTRY_NAME.exec(name)?.[1];
+        const path = join(this.directory, name);
+        const bytes = id === undefined ? undefined : this.#fs.read(path, MAX_ENTRY_BYTES);
+        return id === undefined || bytes === undefined ? [] : [parseEntry(id, bytes, path)];
+      });
+    });
   }
 
   /**
@@ -181,6 +171,18 @@ export class KeyFiles {
       throw new RekeycastError('STATE_UNWRITABLE', `${path} cannot be written: ${messageOf(cause)}`, {
         cause,
       });
+    }
+  }
+
+  /** Says in words what the system says in codes. */
+  #usable<T>(use: () => T): T {
+    try {
+      return use();
+    } catch (cause) {
+      const ofSystem = errorCode(cause) !== undefined || cause instanceof RangeError;
+      if (cause instanceof RekeycastError || !ofSystem) throw cause;
+      const message = `the key directory ${this.directory} cannot be used: ${messageOf(cause)}`;
+      throw new RekeycastError('STATE_UNWRITABLE', message, { cause });
     }
   }
 

@@ -1,0 +1,322 @@
+import { chmodSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { runKeys } from '../../../src/cli/keys.ts';
+import type { AdminRequest } from '../../../src/keyring/admin-protocol.ts';
+import { announceServer } from '../../../src/snapshot/run-file.ts';
+import { nodeFileSystem } from '../../../src/util/file-system.ts';
+import { adminServer } from '../../support/admin-server.ts';
+import { seededRandom } from '../../support/seeded-rng.ts';
+import { revealed, sampleIdentity, sampleMedia } from '../../support/snapshots.ts';
+import { type StoreBench, storeBench } from '../../support/stores.ts';
+
+/** Wherever the tests' directories lie. */
+const TMPFS = 0x01021994;
+
+let bench: StoreBench;
+const closing: (() => Promise<void>)[] = [];
+
+beforeEach(async () => {
+  bench = await storeBench();
+});
+
+afterEach(async () => {
+  for (const close of closing.splice(0)) await close();
+  bench.dispose();
+});
+
+describe('rekeycast keys', () => {
+  it.each([
+    [[], 'say which command'],
+    [['promote'], 'there is no command "promote"'],
+    [['toString'], 'there is no command "toString"'],
+    [['rotate', 'now'], 'takes no "now"'],
+    [['rotate', '--force'], '--force'],
+  ])('called as %j exits with 2 and says what is wrong', async (argv, words) => {
+    const { code, out, err } = await run(...argv);
+    expect([code, out]).toEqual([2, '']);
+    expect(err).toContain(words);
+    expect(err).toContain('Usage:');
+  });
+
+  it.each([['--help'], ['-h'], ['help'], ['rotate', '--help']])('shows its help for %s', async (...argv) => {
+    const { code, out, err } = await run(...argv);
+    expect([code, err]).toEqual([0, '']);
+    expect(out).toContain('rekeycast keys rotate [--json]');
+  });
+
+  it('exits with 1 and the command to run where others could have read the keys', async () => {
+    await bench.keyring();
+    chmodSync(bench.keysDir, 0o755);
+    for (const command of ['status', 'rotate']) {
+      const { code, err } = await run(command);
+      expect(code).toBe(1);
+      expect(err).toContain(`chmod 700 ${bench.keysDir}`);
+    }
+    const { code, out } = await run('rotate', '--json');
+    expect([code, JSON.parse(out)]).toMatchObject([1, { error: 'KEY_MODE_TOO_OPEN' }]);
+  });
+});
+
+describe('rekeycast keys status', () => {
+  it('makes nothing before the first run', async () => {
+    const { code, out } = await run('status');
+    expect(code).toBe(0);
+    expect(out).toContain('the first start of the server makes one');
+    expect(existsSync(bench.keysDir)).toBe(false);
+  });
+
+  it('shows keys, sealed files and the server, for people and for programs', async () => {
+    const { id } = await written();
+    const forPeople = await run('status');
+    expect(forPeople.out).toMatch(new RegExp(`${id} {2}primary`));
+    expect(forPeople.out).toContain('Server: stopped');
+    expect(forPeople.out).not.toContain('not finished');
+    const { out } = await run('status', '--json');
+    expect(JSON.parse(out)).toMatchObject({
+      server: 'stopped',
+      unfinished: false,
+      keys: [{ id, state: 'primary' }],
+      sealed: [
+        { path: join(bench.stateDir, 'identity.sealed'), keyId: id, generation: 1 },
+        { path: join(bench.runtimeDir, 'media.sealed'), keyId: id },
+      ],
+    });
+  });
+
+  it('says that a rotation is not finished', async () => {
+    await written();
+    const keyring = await bench.keyring();
+    await keyring.promote(await keyring.add());
+    expect((await run('status')).out).toContain('A rotation is not finished');
+  });
+});
+
+describe('rekeycast keys rotate', () => {
+  it('with the server stopped seals all anew and destroys the old key', async () => {
+    const { id, identity, media } = await written();
+    const { code, out, err } = await run('rotate', '--json');
+    expect([code, err]).toEqual([0, '']);
+    const { primary, destroyed } = JSON.parse(out) as { primary: string; destroyed: string[] };
+    expect(destroyed).toEqual([id]);
+    expect(primary).not.toBe(id);
+    expect(readdirSync(bench.keysDir)).not.toContain(`${id}.secret`);
+    bench.now = Date.now();
+    const store = await bench.start();
+    expect(revealed(await store.readIdentity())).toEqual(revealed(identity));
+    expect(revealed(await store.takeMedia())).toEqual(revealed({ ...media, expired: false }));
+  });
+
+  it('says the same to people', async () => {
+    const { id } = await written();
+    const { out } = await run('rotate');
+    expect(out).toContain('The snapshot key was replaced.');
+    expect(out).toContain(`destroyed  ${id}`);
+  });
+
+  it('finishes a rotation that was cut off and makes no other key', async () => {
+    await written();
+    const keyring = await bench.keyring();
+    const next = await keyring.add();
+    await keyring.promote(next);
+    const { out } = await run('rotate', '--json');
+    expect(JSON.parse(out)).toMatchObject({ primary: next, finishedEarlier: true });
+    expect((await bench.keyring()).list()).toHaveLength(2);
+  });
+
+  it('deletes media contexts past their deadline and says so', async () => {
+    await written(-60_000);
+    const { code, err } = await run('rotate');
+    expect(code).toBe(0);
+    expect(err).toContain('past its deadline');
+    expect(existsSync(join(bench.runtimeDir, 'media.sealed'))).toBe(false);
+  });
+
+  it('destroys nothing while the identity is damaged', async () => {
+    const { id } = await written();
+    const path = join(bench.stateDir, 'identity.sealed');
+    writeFileSync(path, readFileSync(path).subarray(0, -1));
+    const { code, err } = await run('rotate');
+    expect(code).toBe(1);
+    expect(err).toContain('Start the server once');
+    (await bench.keyring()).secret(id).dispose();
+    const store = await bench.start();
+    expect((await store.readIdentity())?.sessions).toHaveLength(3);
+  });
+
+  it('without a key is an error and makes none', async () => {
+    const { code, err } = await run('rotate');
+    expect(code).toBe(1);
+    expect(err).toContain('KEY_MISSING');
+    expect(existsSync(bench.keysDir)).toBe(false);
+  });
+
+  it('shows no secret, in its words or in the audit log', async () => {
+    const { id } = await written();
+    const secrets = [readFileSync(join(bench.keysDir, `${id}.secret`))];
+    const { out, err } = await run('rotate');
+    const shown = out + err + (await run('status', '--json')).out + audit();
+    const primary = (await bench.keyring()).primary().id;
+    secrets.push(readFileSync(join(bench.keysDir, `${primary}.secret`)));
+    for (const secret of secrets)
+      for (const encoding of ['hex', 'base64', 'base64url', 'latin1'] as const)
+        expect(shown).not.toContain(secret.toString(encoding));
+  });
+
+  it('leaves a line for each key event in an audit log that only grows', async () => {
+    await written();
+    await run('rotate');
+    const first = audit();
+    const events = first
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { event: string; time: string });
+    expect(events.map(({ event }) => event).filter((event) => event !== 'key-opened')).toEqual([
+      'key-added',
+      'key-promoted',
+      'key-destroyed',
+    ]);
+    for (const { time } of events) expect(Date.parse(time)).not.toBeNaN();
+    await run('rotate');
+    expect(audit().startsWith(first)).toBe(true);
+    expect(audit().length).toBeGreaterThan(first.length);
+  });
+});
+
+describe('rekeycast keys rotate with a running server', () => {
+  it('lets the server seal anew, verifies, and destroys the old key', async () => {
+    const { id, identity } = await written();
+    const asked = await runningServer(identity);
+    const { code, out } = await run('rotate', '--json');
+    expect(code).toBe(0);
+    expect(JSON.parse(out)).toMatchObject({ destroyed: [id], server: 'running' });
+    expect(asked).toEqual([{ command: 'status' }, { command: 'reseal' }]);
+    expect(revealed(await (await bench.start()).readIdentity())).toEqual(revealed(identity));
+  });
+
+  it('keeps the old key where the server says that it did and did not', async () => {
+    const { id } = await written();
+    await listen(async () => ({ ok: true }));
+    const { code, err } = await run('rotate');
+    expect(code).toBe(1);
+    expect(err).toContain('is not sealed to the new key');
+    expect((await bench.keyring()).list()).toMatchObject([{ id, state: 'enabled' }, { state: 'primary' }]);
+  });
+
+  it('keeps both keys where the server refuses, and says why', async () => {
+    await written();
+    await listen(async ({ command }) =>
+      command === 'status' ? { ok: true } : { ok: false, error: 'the disk is full' },
+    );
+    const { code, err } = await run('rotate');
+    expect(code).toBe(1);
+    expect(err).toContain('the disk is full');
+    expect((await bench.keyring()).list().filter(({ secretPresent }) => secretPresent)).toHaveLength(2);
+  });
+
+  it('changes nothing where the server hangs up', async () => {
+    await written();
+    await listen(async () => undefined);
+    const { code, err } = await run('rotate');
+    expect(code).toBe(1);
+    expect(err).toContain('it hung up without an answer');
+    expect((await bench.keyring()).list()).toHaveLength(1);
+  });
+
+  it('changes nothing where a server has announced itself, runs, and does not listen', async () => {
+    await written();
+    const { withdraw } = announceServer(bench.stateDir, { adminSocket: join(bench.runtimeDir, 'none.sock') });
+    const { code, err } = await run('rotate');
+    expect(code).toBe(1);
+    expect(err).toContain(`process ${process.pid} runs`);
+    expect((await bench.keyring()).list()).toHaveLength(1);
+    withdraw();
+    expect((await run('rotate')).code).toBe(0);
+  });
+
+  it('takes a server that was killed for stopped, though another process has its id now', async () => {
+    await written();
+    announceAs({ processStart: '1' });
+    expect((await run('rotate')).code).toBe(0);
+  });
+
+  it('changes nothing where the server was started on a host that it cannot see', async () => {
+    await written();
+    announceAs({ host: `not-${hostname()}` });
+    const { code, err } = await run('rotate');
+    expect(code).toBe(1);
+    expect(err).toContain(`not-${hostname()}`);
+  });
+
+  it('changes nothing where the media snapshot was written a moment ago', async () => {
+    await written(0);
+    const { code, err } = await run('rotate');
+    expect(code).toBe(1);
+    expect(err).toContain('a moment ago');
+  });
+
+  it('finds the server where it says it is, whatever RUNTIME_DIR is here', async () => {
+    const { identity } = await written();
+    const adminSocket = join(bench.root, 'elsewhere.sock');
+    announceServer(bench.stateDir, { adminSocket, runtimeDir: bench.runtimeDir });
+    await runningServer(identity, adminSocket);
+    const { out } = await run('status', '--json');
+    expect(JSON.parse(out)).toMatchObject({ server: 'running' });
+  });
+});
+
+/** What a server has left that was stopped a while ago. */
+async function written(age = -10_000) {
+  const identity = sampleIdentity(seededRandom(1));
+  const media = sampleMedia(seededRandom(1), 2, Date.now() + age);
+  const store = await bench.start();
+  await store.writeIdentity(identity);
+  store.writeMedia(media);
+  return { identity, media, id: (await bench.keyring()).primary().id };
+}
+
+async function runningServer(
+  identity: ReturnType<typeof sampleIdentity>,
+  path?: string,
+): Promise<readonly AdminRequest[]> {
+  const store = await bench.start();
+  const asked: AdminRequest[] = [];
+  await listen(async (request) => {
+    asked.push(request);
+    if (request.command === 'reseal')
+      await store.reseal(identity, sampleMedia(seededRandom(1), 2, Date.now()));
+    return { ok: true };
+  }, path);
+  return asked;
+}
+
+async function listen(handle: Parameters<typeof adminServer>[1], path?: string): Promise<void> {
+  const server = await adminServer(path ?? join(bench.runtimeDir, 'admin.sock'), handle);
+  closing.push(() => server.close());
+}
+
+function announceAs(change: Record<string, string>): void {
+  announceServer(bench.stateDir, {
+    adminSocket: join(bench.runtimeDir, 'none.sock'),
+    runtimeDir: bench.runtimeDir,
+  });
+  const path = join(bench.stateDir, 'server.json');
+  const run = JSON.parse(readFileSync(path, 'utf8')) as object;
+  writeFileSync(path, JSON.stringify({ ...run, ...change }));
+}
+
+async function run(
+  ...argv: readonly string[]
+): Promise<{ readonly code: number; readonly out: string; readonly err: string }> {
+  let [out, err] = ['', ''];
+  const env = { STATE_DIR: bench.stateDir, KEYS_DIR: bench.keysDir, RUNTIME_DIR: bench.runtimeDir };
+  const io = {
+    stdout: { write: (text: string) => (out += text) },
+    stderr: { write: (text: string) => (err += text) },
+  };
+  const code = await runKeys(argv, env, io, { ...nodeFileSystem, type: () => TMPFS });
+  return { code, out, err };
+}
+
+const audit = (): string => readFileSync(join(bench.stateDir, 'audit.log'), 'utf8');
