@@ -8,6 +8,7 @@
 export class IndexLimit {
   readonly #ceiling: number;
   #granted: number;
+  #proposed = 0;
   #usedSinceProposal = 0;
 
   /**
@@ -34,13 +35,14 @@ export class IndexLimit {
    */
   propose(next: number, reserve: number): number {
     const ahead = Math.max(reserve, 2 * this.#usedSinceProposal);
-    const proposal = Math.min(this.#ceiling - 1, next + ahead);
     this.#usedSinceProposal = 0;
-    if (this.#granted === Infinity) this.#granted = proposal;
-    return Math.max(this.#granted, proposal);
+    // Never less than before: a grant may come late, when a newer file has been written already.
+    this.#proposed = Math.max(this.#proposed, Math.min(this.#ceiling - 1, next + ahead));
+    if (this.#granted === Infinity) this.#granted = this.#proposed;
+    return this.#proposed;
   }
 
-  /** A snapshot with this limit has been written. */
+  /** A snapshot with this limit has been written; `Infinity` where none is left. */
   grant(limit: number): void {
     this.#granted = Math.max(this.#granted, limit);
   }

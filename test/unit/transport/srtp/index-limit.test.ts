@@ -33,6 +33,25 @@ describe('IndexLimit', () => {
     expect(limit.allows(149)).toBe(true);
   });
 
+  it('has no newer file below a grant that comes late', () => {
+    const limit = new IndexLimit(CEILING, Infinity);
+    limit.propose(100, 10);
+    const early = limit.propose(105, 50);
+    const newest = limit.propose(106, 10);
+    limit.grant(newest);
+    limit.grant(early);
+    expect(limit.allows(newest)).toBe(false);
+  });
+
+  it('is lifted where no file is left, and binds again to the next proposal', () => {
+    const limit = new IndexLimit(CEILING, Infinity);
+    limit.propose(100, 10);
+    limit.grant(Infinity);
+    expect(limit.allows(5000)).toBe(true);
+    expect(limit.propose(5001, 10)).toBe(5011);
+    expect(limit.allows(5011)).toBe(false);
+  });
+
   it('reserves twice what was used since the last proposal where that is more', () => {
     const limit = new IndexLimit(CEILING, Infinity);
     for (let i = 0; i < 30; i++) limit.countUse();
