@@ -1,16 +1,19 @@
-import { parseRtp, type RtpFields, type RtpPacket } from '../rtp/packet.ts';
-import { parseRtcp, type RtcpPacket, writeRtcp } from '../rtp/rtcp.ts';
-import { ntpFromWall, type ReportBlock, type SenderReport, wallFromNtp } from '../rtp/rtcp-reports.ts';
+import { parseRtp, type RtpPacket } from '../rtp/packet.ts';
+import { parseRtcp, type RtcpPacket } from '../rtp/rtcp.ts';
+import { type ReportBlock, type SenderReport, wallFromNtp } from '../rtp/rtcp-reports.ts';
 import { earliest, type Millis, type WallMillis } from '../util/clock.ts';
 import { Counters } from '../util/counters.ts';
-import { type RandomSource, randomUint32 } from '../util/rng.ts';
+import type { RandomSource } from '../util/rng.ts';
+import { compoundToConsumers, compoundToProducer } from './compounds.ts';
 import { CongestionFeedback, type SourceClass } from './congestion.ts';
-import { Consumer, initialSequence } from './consumer.ts';
-import { EXTENSION_ID, type MediaKind, PAYLOAD_TYPE } from './media.ts';
+import { Consumer } from './consumer.ts';
+import { classifyIngress } from './ingress.ts';
+import { EXTENSION_ID, type MediaKind } from './media.ts';
+import { newStream } from './new-stream.ts';
 import { Outbox, type RoomOutput } from './outbox.ts';
-import { modulo32, ProducerClock, roundTripTime } from './reports.ts';
+import { ProducerClock, roundTripTime } from './reports.ts';
 import { type RouteResult, type RouterDrop, StreamRouter } from './router.ts';
-import type { RoomState, RoomStreamState } from './state.ts';
+import type { RoomState } from './state.ts';
 
 export type { RoomOutput } from './outbox.ts';
 
@@ -49,20 +52,10 @@ export interface RoomStats {
 
 const REPORT_INTERVAL_MS = 1000;
 const FIRST_REPORT_MS = 500;
-/** A producer that has not reported on all its streams by now never will: browsers take 5 s at most. */
-const ALIGNMENT_WAIT_MS = 6000;
 /** What one viewer is sent again behind a re-key, at most. */
 const MAX_RESENT = 512;
 /** Keeps a NACK below an MTU even where no two numbers are near each other. */
 const MAX_NACKED_AT_ONCE = 250;
-
-const PAYLOAD: ReadonlyMap<number, { kind: MediaKind; original?: number }> = new Map([
-  [PAYLOAD_TYPE.vp8, { kind: 'video' }],
-  [PAYLOAD_TYPE.h264, { kind: 'video' }],
-  [PAYLOAD_TYPE.opus, { kind: 'audio' }],
-  [PAYLOAD_TYPE.vp8Rtx, { kind: 'video', original: PAYLOAD_TYPE.vp8 }],
-  [PAYLOAD_TYPE.h264Rtx, { kind: 'video', original: PAYLOAD_TYPE.h264 }],
-]);
 
 /**
  * One broadcaster, many viewers. Takes decrypted packets and `now`; drained with {@link pollOutput} after every call.
@@ -136,18 +129,16 @@ export class Room {
       this.#drops.add('malformedRtp');
       return;
     }
-    const payload = PAYLOAD.get(parsed.payloadType);
-    if (payload === undefined) {
+    const ingress = classifyIngress(parsed);
+    if (ingress === undefined) {
       this.#drops.add('unknownPayloadType');
       return;
     }
+    const { kind, retransmission, original } = ingress;
     this.#packetsIn++;
-    this.#noteArrival(parsed, payload.original === undefined ? payload.kind : 'retransmission', now);
-    const router = payload.kind === 'audio' ? this.#audio : this.#video;
-    const result =
-      payload.original === undefined
-        ? router.route(parsed, now)
-        : recoverOriginal(router, parsed, payload.original, now);
+    this.#noteArrival(parsed, retransmission ? 'retransmission' : kind, now);
+    const router = kind === 'audio' ? this.#audio : this.#video;
+    const result = retransmission ? router.recover(original, parsed.ssrc, now) : router.route(parsed, now);
     this.#deliver(router, result);
     this.#receiverReportAt ??= now + FIRST_REPORT_MS;
     this.#senderReportAt ??= now;
@@ -418,87 +409,26 @@ export class Room {
       .map(({ source }) => source?.reception.report(source.ssrc, now))
       .filter((report) => report !== undefined);
     this.#receiverReportAt = this.#isActive(now) ? now + REPORT_INTERVAL_MS : undefined;
-    if (reports.length > 0 && this.producer !== undefined) this.#compoundToProducer(reports, []);
+    if (reports.length > 0) this.#compound(reports, []);
   }
 
   #toProducer(...feedback: readonly RtcpPacket[]): void {
-    this.#compoundToProducer([], feedback);
+    this.#compound([], feedback);
   }
 
-  /** RFC 3550 §6.1: a compound starts with a report and has a CNAME. */
-  #compoundToProducer(reports: readonly ReportBlock[], feedback: readonly RtcpPacket[]): void {
-    const ssrc = this.#video.ssrc;
-    const packet = writeRtcp([
-      { type: 'receiverReport', ssrc, reports },
-      this.#description([ssrc]),
-      ...feedback,
-    ]);
-    this.#outbox.immediate({ kind: 'producerRtcp', producer: this.#producer, packet });
+  #compound(reports: readonly ReportBlock[], feedback: readonly RtcpPacket[]): void {
+    if (this.producer === undefined) return;
+    const packet = compoundToProducer(this.#video.ssrc, this.cname, reports, feedback);
+    this.#outbox.immediate({ kind: 'producerRtcp', producer: this.producer, packet });
   }
 
-  /** Both streams by one clock: the producer's, once it has reported on all that are active. */
   #sendSenderReport(consumer: string | undefined, now: Millis): void {
+    if (this.producer === undefined) return;
     const active = this.#routers.filter((router) => router.isActive(now));
-    if (active.length === 0 || this.producer === undefined) return;
-    const wall = this.#wall(now);
-    const aligned = active.every(({ source }) => source?.clock !== undefined);
-    // Streams that are not aligned yet keep the alignment they have: a guess would tear sound and picture apart.
-    if (!aligned && active.some((router) => now - router.sourceSince < ALIGNMENT_WAIT_MS)) return;
-    const reports = active.map((router) => ({
-      type: 'senderReport' as const,
-      ssrc: router.ssrc,
-      ntp: ntpFromWall(wall),
-      rtpTimestamp: router.timestampAt(now, wall, aligned ? this.#producerClock : undefined),
-      packets: modulo32(router.packets),
-      octets: modulo32(router.octets),
-      reports: [],
-    }));
-    const packet = writeRtcp([...reports, this.#description(active.map((router) => router.ssrc))]);
-    this.#outbox.immediate({ kind: 'consumerRtcp', consumer, packet });
-  }
-
-  #description(ssrcs: readonly number[]): RtcpPacket {
-    return { type: 'sourceDescription', chunks: ssrcs.map((ssrc) => ({ ssrc, cname: this.cname })) };
+    const packet = compoundToConsumers(active, this.cname, this.#producerClock, now, this.#wall(now));
+    if (packet !== undefined) this.#outbox.immediate({ kind: 'consumerRtcp', consumer, packet });
   }
 }
-
-/** RFC 4588 §4: the first two bytes of the payload are the original sequence number. */
-function recoverOriginal(
-  router: StreamRouter,
-  packet: RtpPacket,
-  payloadType: number,
-  now: Millis,
-): RouteResult {
-  if (packet.payload.length < 2) return { kind: 'drop', reason: 'unexpectedRetransmission' };
-  const original: RtpFields = {
-    marker: packet.marker,
-    payloadType,
-    sequenceNumber: (packet.payload[0]! << 8) | packet.payload[1]!,
-    timestamp: packet.timestamp,
-    ssrc: packet.ssrc,
-    payload: packet.payload.subarray(2),
-  };
-  return router.recover(original, packet.ssrc, now);
-}
-
-/**
- * A stream's random identity and beginning (RFC 3550 §5.1). Indices start one cycle up, so that what is older than the first
- * packet still has a number, and in the lower half of it: see `initialSequence`.
- */
-function newStream(kind: MediaKind, rng: RandomSource, wall: WallMillis): RoomStreamState {
-  return {
-    kind,
-    ssrc: randomSsrc(rng),
-    rtxSsrc: kind === 'video' ? randomSsrc(rng) : 0,
-    limit: 2 ** 16 + initialSequence(rng),
-    timestamp: randomUint32(rng),
-    timestampAt: wall,
-    source: undefined,
-  };
-}
-
-/** Not zero, which stands for "none". */
-const randomSsrc = (rng: RandomSource): number => Math.max(1, randomUint32(rng));
 
 const isDue = (deadline: Millis | undefined, now: Millis): boolean =>
   deadline !== undefined && now >= deadline;

@@ -132,10 +132,10 @@ export class StreamRouter {
   }
 
   /** Takes the original of a retransmission (RFC 4588 §4): `packet` has its number and the payload type it had. */
-  recover(packet: RtpFields, retransmissionSsrc: number, now: Millis): RouteResult {
+  recover(packet: RtpFields | undefined, retransmissionSsrc: number, now: Millis): RouteResult {
     const source = this.#source;
-    const extended = source?.missingNumber(packet.sequenceNumber, retransmissionSsrc);
-    if (source === undefined || extended === undefined)
+    const extended = packet && source?.missingNumber(packet.sequenceNumber, retransmissionSsrc);
+    if (packet === undefined || source === undefined || extended === undefined)
       return { kind: 'drop', reason: 'unexpectedRetransmission' };
     source.missing.arrived(extended, true, now);
     return this.#forward(source, extended, packet, true, now);
