@@ -88,8 +88,11 @@ export function run(
     const next = inFlight.findIndex((entry) => entry.at === now);
     if (next >= 0) {
       const [{ to, datagram }] = inFlight.splice(next, 1) as [(typeof inFlight)[number]];
-      if (to === 'client') client.handleDatagram(datagram, now);
+      // As a socket hands it over: a Buffer, whose memory is soon used for something else.
+      const buffer = Buffer.from(datagram);
+      if (to === 'client') client.handleDatagram(buffer, now);
       else server.handleDatagram(datagram, now);
+      buffer.fill(0xee);
     } else {
       client.handleTimeout(now);
       server.handleTimeout(now);

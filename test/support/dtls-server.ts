@@ -30,7 +30,7 @@ import { CONTENT_TYPE, DTLS_1_2, type DtlsRecord, decodeRecords } from '../../sr
 import type { RecordProtection } from '../../src/transport/dtls/record-protection.ts';
 import { SIGNATURE_SCHEME, verifySignature } from '../../src/transport/dtls/signature.ts';
 import { Transcript } from '../../src/transport/dtls/transcript.ts';
-import { type DtlsSrtpKeys, SRTP_PROFILES, srtpProfileById } from '../../src/transport/srtp/profile.ts';
+import { type DtlsSrtpKeys, srtpProfileById } from '../../src/transport/srtp/profile.ts';
 import { concat, fromHex } from '../../src/util/bytes.ts';
 import type { Millis } from '../../src/util/clock.ts';
 import { type RandomSource, randomBytes } from '../../src/util/rng.ts';
@@ -373,6 +373,3 @@ export class DtlsTestServer {
     }
   }
 }
-
-/** Id of a profile as use_srtp has it. */
-export const profileId = (profile: keyof typeof SRTP_PROFILES): number => SRTP_PROFILES[profile].id;

@@ -19,8 +19,8 @@ export type DtlsFailure =
   /** Authentic, but not what belongs here. */
   | 'unexpected-message';
 
-export const ALERT_LEVEL = { warning: 1, fatal: 2 } as const;
-export const CLOSE_NOTIFY = 0;
+const ALERT_LEVEL = { warning: 1, fatal: 2 } as const;
+const CLOSE_NOTIFY = 0;
 
 const HANDSHAKE_FAILURE = 40;
 

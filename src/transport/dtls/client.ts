@@ -126,7 +126,9 @@ export class DtlsClient {
   }
 
   handleDatagram(datagram: Uint8Array, now: Millis): void {
-    for (const record of decodeRecords(datagram)) {
+    // Not as a Buffer, whose slice() copies nothing: what is kept must not change when the socket reuses its memory.
+    const bytes = new Uint8Array(datagram.buffer, datagram.byteOffset, datagram.length);
+    for (const record of decodeRecords(bytes)) {
       this.#count(record === undefined ? 'malformed-record' : this.#handleRecord(record, now));
     }
   }
