@@ -150,7 +150,6 @@ export class Page {
         this.#certificates.observe(input.digest);
         break;
       case 'cameraReady':
-        this.#problem = undefined;
         this.#casting.handleCameraReady();
         break;
       case 'cameraGone':

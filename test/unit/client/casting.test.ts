@@ -94,6 +94,16 @@ describe('a page that is given the role of the broadcaster', () => {
     expect(drain(casting)).toEqual([]);
   });
 
+  it('does not answer an offer from before the role was taken away', () => {
+    const casting = new Casting();
+    casting.handleOffer(offerFor('broadcaster'));
+    casting.handleRole('viewer');
+    casting.broadcast();
+    drain(casting);
+    casting.handleCameraReady();
+    expect(drain(casting)).toEqual([publish]);
+  });
+
   it('turns the camera off when the role is taken away', () => {
     const casting = broadcasting();
     casting.handleRole('viewer');

@@ -132,6 +132,12 @@ describe('a re-key', () => {
     expect(connections.made).toBe(1);
   });
 
+  it('of a connection that the page does not have is not reported over and over', () => {
+    const connections = watching();
+    for (let now = 100; now < 1_000; now += 100) connections.handleOffer(offerOf(7, 'rekey'), now);
+    expect(drain(connections)).toEqual([stalled(7)]);
+  });
+
   it('drops a replacement that was under way', () => {
     const connections = watching();
     connections.handleOffer(offerOf(2, 'replacement'), 100);
@@ -370,6 +376,13 @@ describe('the watchdog', () => {
       connections.handleTimeout(now);
     }
     expect(drain(connections)).toEqual([]);
+  });
+
+  it('is not put off by news of the room', () => {
+    const connections = watching();
+    const due = connections.nextTimeout()!;
+    connections.handleOnAir(true, due - 1);
+    expect(connections.nextTimeout()).toBe(due);
   });
 
   it('is quiet when nobody broadcasts and when signaling is lost', () => {

@@ -39,6 +39,14 @@ describe('GapMeter', () => {
     expect(meter.longestMs).toBe(33);
   });
 
+  it('does not count a gap whose end is long past when the loss is noticed', () => {
+    const meter = new GapMeter();
+    meter.frame(0);
+    meter.frame(300);
+    meter.handleLost(5_000);
+    expect(meter.longestMs).toBe(0);
+  });
+
   it('waits for a picture that comes back long after signaling', () => {
     const meter = new GapMeter();
     frames(meter, 0, 990);

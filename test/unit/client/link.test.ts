@@ -166,6 +166,18 @@ describe('Link', () => {
     expect(kinds(step(link).outputs)).toEqual(['probe']);
   });
 
+  it('does not take the late answer to one probe for the answer to the next', () => {
+    const { link } = openLink();
+    link.handleClose(1, 1006, 0);
+    step(link);
+    step(link);
+    const { at } = step(link);
+    link.handleProbe(2, true, at);
+    expect(drain(link)).toEqual([]);
+    link.handleProbe(3, true, at);
+    expect(kinds(drain(link))).toEqual(['openSocket']);
+  });
+
   it('is woken from waiting, and only from waiting', () => {
     const { link } = openLink();
     link.wake(1);

@@ -261,6 +261,54 @@ describe('a restart of the server', () => {
     expect(driver.page.facts().lastGapMs).toBeGreaterThan(700);
   });
 
+  it('is measured only as long as it lasts', () => {
+    const driver = watching();
+    driver.outage(100);
+    driver.receive(welcome({ resumed: true, instance: 'instance-2' }));
+    driver.frames(1, 6_000);
+    const { lastGapMs } = driver.page.facts();
+    driver.advance(2_000);
+    driver.frame(1);
+    expect(driver.page.facts().lastGapMs).toBe(lastGapMs);
+  });
+
+  it('is not measured by a time in the other role', () => {
+    const driver = watching();
+    driver.outage(100);
+    driver.receive(welcome({ resumed: true, instance: 'instance-2' }));
+    driver.frame(1);
+    const { lastGapMs } = driver.page.facts();
+    driver.receive({ type: 'role', role: 'broadcaster' });
+    driver.advance(2_000);
+    driver.receive({ type: 'role', role: 'viewer' });
+    driver.frame(1);
+    expect(driver.page.facts().lastGapMs).toBe(lastGapMs);
+  });
+
+  it('is not measured by a time off air or on a hidden page', () => {
+    const driver = watching();
+    driver.outage(100);
+    driver.receive(welcome({ resumed: true, instance: 'instance-2' }));
+    driver.frame(1);
+    const { lastGapMs } = driver.page.facts();
+    driver.receive(room(false));
+    driver.advance(2_000);
+    driver.receive(room(true));
+    driver.frame(1);
+    driver.handle({ kind: 'visibility', hidden: true });
+    driver.advance(2_000);
+    driver.frame(1);
+    expect(driver.page.facts().lastGapMs).toBe(lastGapMs);
+  });
+
+  it('is not over with a server that takes the token and says nothing', () => {
+    const driver = watching();
+    driver.outage(100);
+    driver.take();
+    driver.advance(5_000);
+    expect(driver.take().map(({ kind }) => kind)).toContain('closeSocket');
+  });
+
   it('is not counted when the same run of the server takes the page back', () => {
     const driver = watching();
     driver.outage(50);
@@ -279,9 +327,12 @@ describe('a restart of the server', () => {
 
   it('that lost the session is answered with a new join while the old picture stays', () => {
     const driver = watching();
+    driver.receive({ type: 'keyed', connection: 1, epoch: 5 });
     driver.outage(100);
+    driver.take();
     driver.receive({ type: 'error', code: 'TOKEN_UNKNOWN', message: '' });
     expect(driver.takeSent()).toEqual([{ type: 'join', capabilities: { rekeyInPlace: true } }]);
+    expect(driver.page.facts().epoch).toBeUndefined();
     driver.receive(offer('first'));
     driver.receive(welcome({ token: 'other', instance: 'instance-2' }));
     expect(driver.take().filter(({ kind }) => kind === 'closePeer' || kind === 'show')).toEqual([]);
@@ -303,8 +354,10 @@ describe('a restart of the server', () => {
     driver.outage(400);
     driver.receive(welcome({ role: 'broadcaster', resumed: true, instance: 'instance-2' }));
     driver.receive(offer('rekey', { role: 'broadcaster', offer: 2, epoch: 1 }));
+    driver.handle({ kind: 'peerState', peer: 1, state: 'disconnected' });
+    driver.advance(20);
     driver.handle({ kind: 'peerState', peer: 1, state: 'connecting' });
-    driver.advance(120);
+    driver.advance(100);
     driver.handle({ kind: 'frame', peer: undefined, at: driver.now });
     driver.handle(connected(1));
     expect(driver.page.facts()).toMatchObject({ lastGapMs: 120, restarts: 1, frames: 1 });
@@ -407,6 +460,14 @@ describe('the end of a visit', () => {
     );
     expect(driver.page.facts()).toMatchObject({ state: 'stopped', problem: 'superseded' });
     expect(driver.page.nextTimeout()).toBeUndefined();
+  });
+
+  it('is not near because of one bad message: new keys show that it is over', () => {
+    const driver = watching();
+    driver.receive({ type: 'error', code: 'SDP_INVALID', message: '' });
+    expect(driver.page.facts().problem).toBe('refused');
+    driver.receive({ type: 'keyed', connection: 1, epoch: 1 });
+    expect(driver.page.facts().problem).toBeUndefined();
   });
 
   it('is none when the room is full: the page comes back later', () => {
