@@ -26,6 +26,7 @@ import type { IdentitySnapshot, MediaSnapshot } from '../snapshot/schema.ts';
 import type { SnapshotStore, StoreEvent } from '../snapshot/store.ts';
 import { UdpSocket } from '../transport/socket.ts';
 import { type Millis, monotonicNow, wallNow } from '../util/clock.ts';
+import { collectSoon } from '../util/collect.ts';
 import { secureRandom } from '../util/rng.ts';
 import { Secret } from '../util/secret.ts';
 import { loadSodium } from '../util/sodium.ts';
@@ -155,7 +156,6 @@ class Server implements RunningServer {
       path: join(stateDir, 'audit.log'),
       failed: (message) => this.#log.warn({ event: 'audit-not-written' }, message),
     });
-    // The first key is made before there is a directory for the audit log.
     const early: KeyEvent[] = [];
     let record = (event: KeyEvent): unknown => early.push(event);
     const keys = await Keyring.open({ directory: keysDir, record: (event) => record(event) });
@@ -165,8 +165,6 @@ class Server implements RunningServer {
         ? undefined
         : chooseRuntimeDir({ given: this.#config.runtimeDir, stateDir, env: process.env, report });
     this.#store = new FileSnapshotStore({ stateDir, runtimeDir: this.#runtimeDir, keys, report });
-    record = (event) => audit({ ...event });
-    early.forEach(record);
     const restored = await this.#store.readIdentity();
     const media = restored === undefined ? undefined : await this.#store.takeMedia();
     const identity = restored ?? (await this.#firstIdentity());
@@ -180,6 +178,11 @@ class Server implements RunningServer {
         ),
     );
     const sessions = [...this.#broadcast.sessions].length;
+    // Each line is synced to disk; media does not wait for that.
+    setImmediate(() => {
+      record = (event) => audit({ ...event });
+      early.forEach(record);
+    });
     this.#log.info(
       {
         event: 'started',
@@ -298,6 +301,7 @@ class Server implements RunningServer {
           break;
         case 'event':
           this.#log.info(output.event);
+          if (output.event.event === 'stale-keys-destroyed') collectSoon();
           break;
       }
     }

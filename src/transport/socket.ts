@@ -22,7 +22,9 @@ export class UdpSocket {
     this.#socket = socket;
     this.#mapped = mapped;
     socket.on('message', (datagram, { address, port }) => {
-      this.#handler(datagram, { ip: mapped ? unmap(address) : address, port });
+      // A plain view: Buffer's slice() is not a copy, which engines would trip over.
+      const view = new Uint8Array(datagram.buffer, datagram.byteOffset, datagram.length);
+      this.#handler(view, { ip: mapped ? unmap(address) : address, port });
     });
     // An ICMP error for one peer is not an error of the socket.
     socket.on('error', () => this.drops.add('send failed'));

@@ -176,7 +176,7 @@ function signed(
 
 /** HMAC-SHA1 over the message up to the attribute, with the length field counting the attribute itself. */
 function integrity(upToAttribute: Uint8Array, password: string): Uint8Array {
-  const text = upToAttribute.slice();
+  const text = Uint8Array.from(upToAttribute);
   const length = upToAttribute.length - HEADER_BYTES + 4 + INTEGRITY_BYTES;
   text[2] = length >> 8;
   text[3] = length & 0xff;

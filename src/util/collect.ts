@@ -1,0 +1,28 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import type { Millis } from './clock.ts';
+
+/** Many re-keys in a row are one collection: it stops the process for some milliseconds. */
+const SETTLE: Millis = 500;
+
+let timer: NodeJS.Timeout | undefined;
+let collect: (() => void) | undefined;
+
+/**
+ * Has the garbage collector run soon. A cipher or key object of node:crypto keeps its key until it is collected, so after keys have been
+ * replaced the collector has to be nudged for the old ones to leave memory.
+ */
+export function collectSoon(): void {
+  if (timer !== undefined) return;
+  timer = setTimeout(() => {
+    timer = undefined;
+    collect ??= exposeCollector();
+    collect();
+  }, SETTLE);
+  timer.unref();
+}
+
+function exposeCollector(): () => void {
+  setFlagsFromString('--expose-gc');
+  return runInNewContext('gc') as () => void;
+}
