@@ -125,6 +125,10 @@ export class StreamRouter {
 
   /** Takes a packet of the producer, not a retransmission. */
   route(packet: RtpFields, now: Millis): RouteResult {
+    const silent = this.#source?.resumed === true || !this.isActive(now);
+    if (silent && this.#source?.ssrc === packet.ssrc && this.#source.isTornOffBy(packet.sequenceNumber)) {
+      this.endSource();
+    }
     const source = this.#source;
     if (source?.ssrc === packet.ssrc) return this.#continue(source, packet, now);
     const reason = this.#refuseSource(packet, now);

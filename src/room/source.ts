@@ -8,6 +8,10 @@ import type { RoomSourceState } from './state.ts';
 export const clockRateOf = (kind: MediaKind): number =>
   kind === 'video' ? VIDEO_CLOCK_RATE : AUDIO_CLOCK_RATE;
 
+/** A source that has been silent may come back this much further on, or this much disordered, and still be followed. */
+const MAX_LEAP = 2 ** 14;
+const MAX_DISORDER = 512;
+
 type SourceMapping = Omit<RoomSourceState, 'highest'>;
 
 /** The broadcaster's stream behind one stream of the room, and how its numbering maps to the room's. */
@@ -67,6 +71,16 @@ export class Source {
   /** The packet's extended sequence number; a new highest one moves the source on. */
   unwrap(sequenceNumber: number): number {
     return this.#unwrapper.unwrap(sequenceNumber);
+  }
+
+  /**
+   * Whether a packet after a long silence cannot be told from an old one: the source has gone on so far that its 16 bits do not say how far
+   * (RFC 3550 appendix A.1 starts anew there, too).
+   */
+  isTornOffBy(sequenceNumber: number): boolean {
+    if (this.highest === undefined) return false;
+    const ahead = nearestExtended(sequenceNumber, this.highest) - this.highest;
+    return ahead > MAX_LEAP || ahead < -MAX_DISORDER;
   }
 
   /** The extended number of a packet that is missing, from a retransmission's original number (RFC 4588 §4). */

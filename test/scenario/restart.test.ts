@@ -1,0 +1,236 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { fromHex, toHex } from '../../src/util/bytes.ts';
+import type { VirtualBrowser } from '../support/virtual-browser.ts';
+import { VirtualWorld, type WorldOptions } from '../support/virtual-world.ts';
+
+let world: VirtualWorld;
+afterEach(() => world.dispose());
+
+/** A broadcaster and two viewers who see it. */
+async function onAir(
+  options: Partial<WorldOptions> = {},
+  firstSequence?: number,
+): Promise<[VirtualBrowser, VirtualBrowser, VirtualBrowser]> {
+  world = await VirtualWorld.create({ seed: 1, ...options });
+  await world.start();
+  const broadcaster = world.addBrowser(firstSequence === undefined ? {} : { firstSequence });
+  world.open(broadcaster);
+  expect(await world.run(5_000, () => broadcaster.current?.connected === true)).toBe(true);
+  const viewers = [world.addBrowser(), world.addBrowser()] as const;
+  for (const viewer of viewers) world.open(viewer);
+  expect(
+    await world.run(10_000, () => viewers.every((viewer) => (viewer.current?.received.size ?? 0) > 30)),
+  ).toBe(true);
+  return [broadcaster, ...viewers];
+}
+
+async function restart(downtime: number, browsers: readonly VirtualBrowser[]): Promise<void> {
+  world.kill();
+  await world.run(downtime);
+  await world.start();
+  await world.run(50);
+  for (const browser of browsers) world.open(browser);
+}
+
+const seen = (viewer: VirtualBrowser): number => viewer.current?.received.size ?? 0;
+
+async function playOn(viewers: readonly VirtualBrowser[]): Promise<void> {
+  const before = viewers.map(seen);
+  const more = () =>
+    viewers.every((viewer, i) => seen(viewer) > before[i]! + 60 && viewer.current?.connected === true);
+  expect(await world.run(20_000, more)).toBe(true);
+}
+
+describe('a broadcast over kill -9', () => {
+  it.each([200, 1_000, 5_000, 15_000, 60_000, 590_000])(
+    'goes on after %d ms, on the same connections and new keys',
+    async (downtime) => {
+      const browsers = await onAir();
+      await restart(downtime, browsers);
+      await playOn(browsers.slice(1));
+      for (const browser of browsers) {
+        expect(browser.made).toBe(1);
+        expect(browser.associations.length).toBe(2);
+        const [before, after] = browser.associations.map(({ keys }) =>
+          [keys.local.key, keys.remote.key].map((key) => toHex(key.bytes)),
+        );
+        expect(before).not.toEqual(after);
+        expect(before!.some((key) => after!.includes(key))).toBe(false);
+      }
+      expect(world.audit().reused).toEqual([]);
+    },
+  );
+
+  it('forwards on the stale contexts before any page is back', async () => {
+    const [broadcaster, viewer] = await onAir();
+    world.kill();
+    await world.run(1_000);
+    const before = seen(viewer);
+    await world.start();
+    await world.run(300);
+    expect(seen(viewer)).toBeGreaterThan(before + 10);
+    expect(broadcaster.associations.length).toBe(1);
+    expect(viewer.associations.length).toBe(1);
+  });
+
+  it('speaks first: every browser hears from the new process before it has said anything to it', async () => {
+    const browsers = await onAir();
+    world.kill();
+    await world.run(500);
+    const before = world.sent.length;
+    await world.start();
+    const first = new Set(world.sent.slice(before).map(({ to }) => to.ip));
+    expect(first.size).toBe(browsers.length);
+  });
+
+  it('uses no stale key longer than STALE_KEY_TTL when no page comes back', async () => {
+    await onAir();
+    world.kill();
+    await world.run(500);
+    const broadcast = await world.start();
+    await world.run(4_900);
+    expect([...broadcast.sessions].every((session) => session.current?.peer.keyEpoch === 0)).toBe(true);
+    await world.run(200);
+    expect([...broadcast.sessions].every((session) => session.current?.peer.keyEpoch === undefined)).toBe(
+      true,
+    );
+    expect(
+      world.events
+        .filter((event) => event.event === 'stale-keys-destroyed')
+        .map((event) => 'by' in event && event.by),
+    ).toEqual(['deadline', 'deadline', 'deadline']);
+  });
+
+  it('destroys stale keys within one round trip of the offer', async () => {
+    const oneWay = 50;
+    const browsers = await onAir({ oneWay });
+    await restart(1_000, browsers);
+    await playOn(browsers.slice(1));
+    const ends = world.events.filter((event) => event.event === 'stale-keys-destroyed');
+    expect(ends.length).toBe(3);
+    for (const end of ends) expect(end.sinceOfferMs).toBeLessThanOrEqual(2 * oneWay + 20);
+  });
+
+  it('survives in strict mode, where no context is ever written', async () => {
+    const browsers = await onAir({ strict: true });
+    await restart(1_000, browsers);
+    expect(world.mediaWrites).toBe(0);
+    await playOn(browsers.slice(1));
+    expect(browsers.map(({ made }) => made)).toEqual([1, 1, 1]);
+  });
+
+  it('survives five kills within three seconds', async () => {
+    const browsers = await onAir();
+    for (let i = 0; i < 5; i++) await restart(300, browsers).then(() => world.run(250));
+    await playOn(browsers.slice(1));
+    expect(browsers.map(({ made }) => made)).toEqual([1, 1, 1]);
+    expect(world.audit().reused).toEqual([]);
+  });
+
+  it.each([0, 5, 10, 15, 20, 25, 30, 40, 60])(
+    'survives a second kill %d ms into the re-key',
+    async (delay) => {
+      const browsers = await onAir({ oneWay: 10 });
+      await restart(500, browsers);
+      await world.run(10 + delay);
+      await restart(500, browsers);
+      await playOn(browsers.slice(1));
+      expect(browsers.map(({ made }) => made)).toEqual([1, 1, 1]);
+      expect(world.audit().reused).toEqual([]);
+    },
+  );
+
+  it('resumes a viewer that joined 100 ms before the kill', async () => {
+    const [broadcaster, viewer] = await onAir();
+    const late = world.addBrowser();
+    world.open(late);
+    await world.run(100);
+    await restart(1_000, [broadcaster, viewer, late]);
+    await playOn([viewer, late]);
+    expect(late.made).toBe(1);
+  });
+
+  it.each([65_300, 65_400, 65_536])(
+    'goes on after sequence numbers have wrapped (first %d)',
+    async (first) => {
+      const browsers = await onAir({}, first);
+      await world.run(3_000);
+      await restart(1_000, browsers);
+      await playOn(browsers.slice(1));
+      expect(world.audit().reused).toEqual([]);
+    },
+  );
+
+  it('goes on when the wrap falls into the downtime', async () => {
+    const browsers = await onAir({}, 65_536 - 500);
+    await restart(3_000, browsers);
+    await playOn(browsers.slice(1));
+    await restart(200, browsers);
+    await playOn(browsers.slice(1));
+    expect(world.audit().reused).toEqual([]);
+  });
+
+  it('shows viewers one stream when the broadcaster is replaced across the restart', async () => {
+    const [broadcaster, ...viewers] = await onAir();
+    const ssrcBefore = new Set([...viewers[0]!.current!.received.keys()].map((key) => key.split('/')[0]));
+    world.kill();
+    broadcaster.connections.clear();
+    await world.run(1_000);
+    await world.start();
+    for (const viewer of viewers) world.open(viewer);
+    await world.run(16_000);
+    const successor = world.addBrowser();
+    world.open(successor);
+    await playOn(viewers);
+    expect(successor.role).toBe('broadcaster');
+    const ssrcAfter = new Set([...viewers[0]!.current!.received.keys()].map((key) => key.split('/')[0]));
+    expect(ssrcAfter).toEqual(ssrcBefore);
+    expect(world.audit().reused).toEqual([]);
+  });
+
+  it.each([11, 12, 13, 14, 15, 16])(
+    'repeats no nonce and loses nobody on a bad network (seed %d)',
+    async (seed) => {
+      const browsers = await onAir({ seed, loss: 0.1, duplication: 0.1, jitter: 40 });
+      for (let i = 0; i < 3; i++) {
+        await restart(150 + seed * 30, browsers);
+        await world.run(700);
+      }
+      await playOn(browsers.slice(1));
+      const { decrypted, reused } = world.audit();
+      expect(decrypted).toBeGreaterThan(300);
+      expect(reused).toEqual([]);
+    },
+  );
+
+  it('sends what fell into the gap again, under the new keys and without being asked', async () => {
+    const [broadcaster, viewer] = await onAir({ oneWay: 50 });
+    await restart(500, [broadcaster, viewer]);
+    await playOn([viewer]);
+    const sequences = [...viewer.current!.received.keys()].map((key) => Number(key.split('/')[1]));
+    const resumed = Math.max(...sequences) - 40;
+    const missing = Array.from({ length: 40 }, (_, i) => resumed + i).filter(
+      (sequence) => !sequences.includes(sequence),
+    );
+    expect(missing).toEqual([]);
+    expect(world.broadcast!.roomStats.resent).toBeGreaterThan(0);
+  });
+
+  it('gives no session to an unknown or replayed token', async () => {
+    const [, viewer] = await onAir();
+    const used = viewer.token!;
+    world.drop(viewer);
+    world.open(viewer);
+    await world.run(200);
+    expect(viewer.token).not.toBe(used);
+    const thief = world.addBrowser();
+    for (const token of [used, toHex(fromHex('00'.repeat(32))), 'A'.repeat(43)]) {
+      thief.token = token;
+      world.open(thief);
+      await world.run(100);
+      world.drop(thief);
+    }
+    expect(thief.errors).toEqual(['TOKEN_UNKNOWN', 'TOKEN_UNKNOWN', 'TOKEN_UNKNOWN']);
+    await playOn([viewer]);
+  });
+});

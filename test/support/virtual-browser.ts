@@ -1,0 +1,384 @@
+import * as sdpTransform from 'sdp-transform';
+import { PAYLOAD_TYPE } from '../../src/room/media.ts';
+import { parseRtp, writeRtp } from '../../src/rtp/packet.ts';
+import { parseRtcp, writeRtcp } from '../../src/rtp/rtcp.ts';
+import type { ClientMessage, Role, ServerMessage } from '../../src/signaling/protocol.ts';
+import type { Address } from '../../src/transport/address.ts';
+import { classifyDatagram } from '../../src/transport/demux.ts';
+import type { DtlsIdentity } from '../../src/transport/dtls/client.ts';
+import { fingerprintOf } from '../../src/transport/dtls/fingerprint.ts';
+import { createIceCredentials, type IceCredentials } from '../../src/transport/ice/ice-lite.ts';
+import { bindingRequest } from '../../src/transport/ice/stun.ts';
+import type { DtlsSrtpKeys } from '../../src/transport/srtp/profile.ts';
+import { SrtpReceiveContext } from '../../src/transport/srtp/receive-context.ts';
+import { SrtpSendContext } from '../../src/transport/srtp/send-context.ts';
+import { toHex } from '../../src/util/bytes.ts';
+import type { Millis } from '../../src/util/clock.ts';
+import { type RandomSource, randomBytes } from '../../src/util/rng.ts';
+import { Secret } from '../../src/util/secret.ts';
+import { DtlsTestServer } from './dtls-server.ts';
+import { vp8Payload } from './room-media.ts';
+
+const CHECK_INTERVAL: Millis = 500;
+const FRAME_INTERVAL: Millis = 33;
+const PACKETS_PER_FRAME = 3;
+
+type Offer = Extract<ServerMessage, { type: 'offer' }>;
+
+/** Copies of the keys of one DTLS association, kept to check afterwards what was sent under them. */
+export interface Association {
+  readonly connection: number;
+  readonly epoch: number;
+  readonly keys: DtlsSrtpKeys;
+}
+
+export interface BrowserPorts {
+  readonly transmit: (from: Address, datagram: Uint8Array) => void;
+  readonly say: (message: ClientMessage) => void;
+}
+
+/**
+ * A page and its browser without either: it answers offers as libwebrtc does (a changed fingerprint starts a new DTLS association, an ICE
+ * restart a new port), checks connectivity, broadcasts or watches. Sans-IO: runs on virtual time.
+ */
+export class VirtualBrowser {
+  readonly name: string;
+  readonly connections = new Map<number, VirtualConnection>();
+  readonly associations: Association[] = [];
+  readonly errors: string[] = [];
+  readonly #identity: DtlsIdentity;
+  readonly #rng: RandomSource;
+  readonly #server: Address;
+  readonly #ports: BrowserPorts;
+  readonly #ip: string;
+  token: string | undefined;
+  role: Role | undefined;
+  inUse = 0;
+  /** RTCPeerConnections ever made. */
+  made = 0;
+  #nextPort = 40_000;
+  /** The broadcaster's numbering, as one encoder has it over re-keys of its connection. */
+  readonly video: { ssrc: number; sequence: number; timestamp: number; keyframe: boolean };
+
+  constructor(options: {
+    name: string;
+    ip: string;
+    identity: DtlsIdentity;
+    rng: RandomSource;
+    server: Address;
+    ports: BrowserPorts;
+    firstSequence?: number;
+  }) {
+    this.name = options.name;
+    this.#ip = options.ip;
+    this.#identity = options.identity;
+    this.#rng = options.rng;
+    this.#server = options.server;
+    this.#ports = options.ports;
+    this.video = {
+      ssrc: 0x1000 + options.ip.length,
+      sequence: options.firstSequence ?? 1000,
+      timestamp: 90_000,
+      keyframe: true,
+    };
+  }
+
+  get rng(): RandomSource {
+    return this.#rng;
+  }
+
+  get current(): VirtualConnection | undefined {
+    return this.connections.get(this.inUse);
+  }
+
+  /** Subprotocol facts of a page that comes back. */
+  get position(): { connection: number; epoch: number } | undefined {
+    return this.current === undefined ? undefined : { connection: this.inUse, epoch: this.current.epoch };
+  }
+
+  handleMessage(message: ServerMessage, now: Millis): void {
+    switch (message.type) {
+      case 'welcome':
+        this.token = message.token;
+        this.role = message.role;
+        this.#ports.say({ type: 'confirm' });
+        break;
+      case 'role':
+        this.role = message.role;
+        break;
+      case 'offer':
+        this.#applyOffer(message, now);
+        break;
+      case 'close':
+        this.connections.delete(message.connection);
+        break;
+      case 'error':
+        this.errors.push(message.code);
+        if (message.code === 'TOKEN_UNKNOWN') this.token = undefined;
+        break;
+    }
+  }
+
+  handleDatagram(to: Address, datagram: Uint8Array, now: Millis): void {
+    for (const connection of this.connections.values()) {
+      if (connection.ports.includes(to.port)) connection.handleDatagram(datagram, now);
+    }
+  }
+
+  /** Sends one frame and the checks that are due. */
+  tick(now: Millis): void {
+    for (const connection of this.connections.values()) connection.tick(now);
+  }
+
+  playing(connection: number): void {
+    this.inUse = connection;
+    this.#ports.say({ type: 'playing', connection });
+  }
+
+  #applyOffer(offer: Offer, now: Millis): void {
+    let connection = this.connections.get(offer.connection);
+    if (connection === undefined) {
+      connection = new VirtualConnection(this, this.#identity, this.#server, (port, datagram) =>
+        this.#ports.transmit({ ip: this.#ip, port }, datagram),
+      );
+      this.made++;
+      this.connections.set(offer.connection, connection);
+      if (offer.kind !== 'replacement') this.inUse = offer.connection;
+    }
+    const sdp = connection.apply(offer, ++this.#nextPort, now);
+    this.#ports.say({ type: 'answer', connection: offer.connection, offer: offer.offer, sdp });
+  }
+}
+
+/** One RTCPeerConnection. */
+export class VirtualConnection {
+  readonly ports: number[] = [];
+  epoch = -1;
+  role: Role = 'viewer';
+  connected = false;
+  /** Plaintext of what arrived, by `ssrc/sequence` in order of first arrival. */
+  readonly received = new Map<string, Uint8Array>();
+  readonly nacked: number[] = [];
+  plis = 0;
+  receivedAt: Millis | undefined;
+  readonly #browser: VirtualBrowser;
+  readonly #identity: DtlsIdentity;
+  readonly #server: Address;
+  readonly #transmit: (port: number, datagram: Uint8Array) => void;
+  #number = 0;
+  #remote: IceCredentials = { ufrag: '', pwd: '' };
+  #local: IceCredentials;
+  #fingerprint = '';
+  #dtls: DtlsTestServer | undefined;
+  #send: SrtpSendContext | undefined;
+  #receive: SrtpReceiveContext | undefined;
+  #checkAt: Millis = 0;
+  #frameAt: Millis = 0;
+  #sent = new Map<number, Uint8Array>();
+  #rtxSequence = 1;
+  #index = new Map<number, number>();
+
+  constructor(
+    browser: VirtualBrowser,
+    identity: DtlsIdentity,
+    server: Address,
+    transmit: (port: number, datagram: Uint8Array) => void,
+  ) {
+    this.#browser = browser;
+    this.#identity = identity;
+    this.#server = server;
+    this.#transmit = transmit;
+    this.#local = createIceCredentials(browser.rng);
+  }
+
+  /** Applies an offer and gives the answer. */
+  apply(offer: Offer, port: number, now: Millis): string {
+    const session = sdpTransform.parse(offer.sdp);
+    const media = session.media[0]!;
+    this.#number = offer.connection;
+    this.role = offer.role;
+    this.epoch = offer.epoch;
+    const remote = { ufrag: String(media.iceUfrag), pwd: String(media.icePwd) };
+    if (remote.ufrag !== this.#remote.ufrag) {
+      this.#remote = remote;
+      this.#local = createIceCredentials(this.#browser.rng);
+      this.ports.unshift(port);
+      this.#checkAt = now;
+    }
+    const fingerprint = `${media.fingerprint!.type} ${media.fingerprint!.hash}`;
+    if (fingerprint !== this.#fingerprint) {
+      this.#fingerprint = fingerprint;
+      this.#send = undefined;
+      this.#receive = undefined;
+      this.connected = false;
+      this.#dtls = new DtlsTestServer({ identity: this.#identity, rng: this.#browser.rng });
+    }
+    return this.#answer();
+  }
+
+  handleDatagram(datagram: Uint8Array, now: Millis): void {
+    const kind = classifyDatagram(datagram);
+    if (kind === 'dtls') {
+      this.#dtls?.handleDatagram(datagram, now);
+      this.#drainDtls();
+    } else if (kind === 'srtp') this.#handleRtp(this.#receive?.unprotectRtp(datagram)?.packet, now);
+    else if (kind === 'srtcp') this.#handleRtcp(this.#receive?.unprotectRtcp(datagram));
+  }
+
+  tick(now: Millis): void {
+    this.#dtls?.handleTimeout(now);
+    this.#drainDtls();
+    if (now >= this.#checkAt) {
+      this.#checkAt = now + (this.connected ? CHECK_INTERVAL : 50);
+      this.#out(
+        bindingRequest({
+          transactionId: randomBytes(this.#browser.rng, 12),
+          username: `${this.#remote.ufrag}:${this.#local.ufrag}`,
+          password: this.#remote.pwd,
+          priority: 1,
+          tieBreaker: new Uint8Array(8),
+          useCandidate: true,
+        }),
+      );
+    }
+    if (this.role === 'broadcaster' && now >= this.#frameAt) {
+      this.#frameAt = now + FRAME_INTERVAL;
+      this.#sendFrame();
+    }
+  }
+
+  #drainDtls(): void {
+    const dtls = this.#dtls;
+    if (dtls === undefined) return;
+    for (let datagram = dtls.pollDatagram(); datagram !== undefined; datagram = dtls.pollDatagram())
+      this.#out(datagram);
+    if (dtls.connected && !this.connected && dtls.keys !== undefined) this.#connect(dtls);
+  }
+
+  #connect(dtls: DtlsTestServer): void {
+    const [algorithm, hash] = this.#fingerprint.split(' ') as ['sha-256', string];
+    const offered = toHex(fingerprintOf(dtls.clientCertificate ?? new Uint8Array(0), algorithm).digest);
+    if (offered !== hash.replaceAll(':', '').toLowerCase())
+      throw new Error('the server has another certificate than it offered');
+    const { profile, local, remote } = dtls.keys!;
+    this.connected = true;
+    const copy = ({ key, salt }: typeof local) => ({
+      key: Secret.copy(key.bytes),
+      salt: Secret.copy(salt.bytes),
+    });
+    this.#browser.associations.push({
+      connection: this.#number,
+      epoch: this.epoch,
+      keys: { profile, local: copy(local), remote: copy(remote) },
+    });
+    this.#send = SrtpSendContext.create(profile, copy(local));
+    this.#receive = SrtpReceiveContext.create(profile, copy(remote));
+    this.#index.clear();
+    if (this.role === 'broadcaster') {
+      this.#browser.video.keyframe = true;
+      if (this.#browser.inUse !== this.#number) this.#browser.playing(this.#number);
+    }
+  }
+
+  #sendFrame(): void {
+    const { video } = this.#browser;
+    // A broadcaster with two connections encodes for both; the numbering of this model belongs to the newest.
+    if (this.#number !== Math.max(...this.#browser.connections.keys())) return;
+    const keyframe = video.keyframe;
+    video.keyframe = false;
+    video.timestamp += FRAME_INTERVAL * 90;
+    for (let i = 0; i < PACKETS_PER_FRAME; i++) {
+      const sequence = video.sequence++;
+      const packet = writeRtp({
+        marker: i === PACKETS_PER_FRAME - 1,
+        payloadType: PAYLOAD_TYPE.vp8,
+        sequenceNumber: sequence & 0xffff,
+        timestamp: video.timestamp >>> 0,
+        ssrc: video.ssrc + this.#number,
+        payload: vp8Payload(keyframe && i === 0, sequence),
+      });
+      this.#sent.set(sequence & 0xffff, packet);
+      this.#protect(packet, sequence);
+    }
+  }
+
+  #protect(packet: Uint8Array, index: number): void {
+    // Numbers go on over a re-key; what the encoder made while there were no keys is lost, but can be asked for.
+    const datagram = this.connected ? this.#send?.protectRtp(packet, index) : undefined;
+    if (datagram !== undefined) this.#out(datagram);
+  }
+
+  #handleRtp(packet: Uint8Array | undefined, now: Millis): void {
+    const parsed = packet && parseRtp(packet);
+    if (packet === undefined || parsed === undefined) return;
+    this.receivedAt = now;
+    if (parsed.payloadType === PAYLOAD_TYPE.vp8Rtx) return;
+    const key = `${parsed.ssrc}/${parsed.sequenceNumber}`;
+    if (!this.received.has(key)) this.received.set(key, packet);
+    if (this.#browser.inUse !== this.#number) this.#browser.playing(this.#number);
+  }
+
+  #handleRtcp(compound: Uint8Array | undefined): void {
+    for (const packet of (compound && parseRtcp(compound)) ?? []) {
+      if (packet.type === 'pli') {
+        this.plis++;
+        this.#browser.video.keyframe = true;
+      } else if (packet.type === 'nack') {
+        for (const sequence of packet.sequences) this.#retransmit(sequence);
+      }
+    }
+  }
+
+  #retransmit(sequence: number): void {
+    this.nacked.push(sequence);
+    const original = parseRtp(this.#sent.get(sequence) ?? new Uint8Array(0));
+    if (original === undefined || !this.connected) return;
+    const rtx = this.#rtxSequence++;
+    this.#protect(
+      writeRtp({
+        ...original,
+        payloadType: PAYLOAD_TYPE.vp8Rtx,
+        sequenceNumber: rtx & 0xffff,
+        ssrc: 0x9000 + this.#number,
+        payload: Uint8Array.of(sequence >> 8, sequence & 0xff, ...original.payload),
+      }),
+      rtx,
+    );
+  }
+
+  /** A receiver report, and a NACK for what is asked. */
+  report(nack: readonly number[], ssrc: number): void {
+    const compound = writeRtcp([
+      { type: 'receiverReport', ssrc: 7, reports: [] },
+      ...(nack.length === 0 ? [] : [{ type: 'nack' as const, sender: 7, media: ssrc, sequences: nack }]),
+    ]);
+    const datagram = this.#send?.protectRtcp(compound);
+    if (datagram !== undefined) this.#out(datagram);
+  }
+
+  #out(datagram: Uint8Array): void {
+    const port = this.ports[0];
+    if (port !== undefined && this.#server.port > 0) this.#transmit(port, datagram);
+  }
+
+  #answer(): string {
+    const { digest } = fingerprintOf(this.#identity.certificate, 'sha-256');
+    const hash = toHex(digest)
+      .toUpperCase()
+      .replace(/..(?=.)/g, '$&:');
+    const direction = this.role === 'broadcaster' ? 'sendonly' : 'recvonly';
+    const section = (type: string, mid: number, payloads: string) =>
+      [
+        `m=${type} 9 UDP/TLS/RTP/SAVPF ${payloads}`,
+        'c=IN IP4 0.0.0.0',
+        `a=ice-ufrag:${this.#local.ufrag}`,
+        `a=ice-pwd:${this.#local.pwd}`,
+        `a=fingerprint:sha-256 ${hash}`,
+        'a=setup:passive',
+        `a=mid:${mid}`,
+        `a=${direction}`,
+        'a=rtcp-mux',
+      ].join('\r\n');
+    return `v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1\r\n${section('audio', 0, '111')}\r\n${section('video', 1, '96 97')}\r\n`;
+  }
+}
