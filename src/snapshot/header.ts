@@ -37,8 +37,8 @@ export type HeaderResult =
   | { readonly outcome: 'newer'; readonly version: number }
   | { readonly outcome: 'damaged'; readonly damage: string };
 
-export const FORMAT_VERSION = 1;
-export const KEY_ID_BYTES = 8;
+const FORMAT_VERSION = 1;
+const KEY_ID_BYTES = 8;
 export const HEADER_BYTES = 8 + KEY_ID_BYTES + 8 + 6 + 6 + SEALED_KEY_BYTES + STREAM_HEADER_BYTES + 8;
 
 /** Largest sealed file that is read. */

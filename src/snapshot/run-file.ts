@@ -1,5 +1,5 @@
 import { hostname } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { z } from 'zod/mini';
 import { decodeUtf8, utf8 } from '../util/bytes.ts';
 import { errorCode, type FileSystem, nodeFileSystem } from '../util/file-system.ts';
@@ -37,7 +37,9 @@ export function announceServer(
     pid: process.pid,
     processStart: processStart(process.pid, fs) ?? '',
     host: hostname(),
-    ...where,
+    // Absolute: the command may be run from another directory.
+    adminSocket: resolve(where.adminSocket),
+    ...(where.runtimeDir === undefined ? {} : { runtimeDir: resolve(where.runtimeDir) }),
   };
   fs.write(`${path}.tmp`, utf8(`${JSON.stringify(run)}\n`));
   fs.rename(`${path}.tmp`, path);

@@ -7,9 +7,9 @@ export const BOX_KEY_BYTES = 32;
 export const SEALED_KEY_BYTES = 80;
 export const STREAM_HEADER_BYTES = 24;
 /** What a secretstream message is longer than its plaintext. */
-export const STREAM_OVERHEAD_BYTES = 17;
+const STREAM_OVERHEAD_BYTES = 17;
 export const MAX_STREAM_MESSAGE_BYTES = 65_518;
-export const MAX_ASSOCIATED_BYTES = 1024;
+const MAX_ASSOCIATED_BYTES = 1024;
 
 const DATA_KEY_BYTES = 32;
 const STATE_BYTES = 52;

@@ -61,7 +61,7 @@ export function sampleSession(rng: RandomSource, change: Partial<SessionRecord> 
   };
 }
 
-export function sampleRoom(rng: RandomSource, producer = ''): RoomState {
+function sampleRoom(rng: RandomSource, producer = ''): RoomState {
   return {
     producer,
     streams: [

@@ -19,12 +19,12 @@ const PRODUCER = /^([0-9a-f]{16}\/\d{1,10})?$/;
  * A whole number of at most 53 bits and either sign. Throws `RangeError` for anything else: a limit that was
  * rounded or cut would let an index be used twice.
  */
-export function writeInteger(writer: ByteWriter, value: number): void {
+function writeInteger(writer: ByteWriter, value: number): void {
   if (!Number.isSafeInteger(value)) throw new RangeError(`${value} is not a whole number`);
   writer.u8(value < 0 ? 1 : 0).u64(Math.abs(value));
 }
 
-export function readInteger(reader: ByteReader): number {
+function readInteger(reader: ByteReader): number {
   const sign = reader.u8();
   const size = reader.u64();
   if (sign > 1 || (sign === 1 && size === 0)) reader.fail();

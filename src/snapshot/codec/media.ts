@@ -68,7 +68,7 @@ export function decodePeer(bytes: Uint8Array): PeerMediaRecord | undefined {
 }
 
 /** Wipes the master keys of a peer's contexts. */
-export function disposePeerKeys(peer: {
+function disposePeerKeys(peer: {
   readonly send: SrtpSendState | undefined;
   readonly receive: SrtpReceiveState | undefined;
 }): void {
