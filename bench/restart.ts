@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { askAdmin } from '../test/support/admin.ts';
 import { Broadcast } from '../test/support/broadcast.ts';
 import { datagramKind } from '../test/support/capture.ts';
 import { ChromiumBrowser } from '../test/support/chromium.ts';
@@ -62,6 +63,17 @@ try {
     ...rowsOfRekey(far),
     ...rowsOfRestart(far, ''),
   ]);
+  for (const rtt of [0, RTT_MS]) {
+    const gaps = await measureOrdered(rtt / 2, repeatsFor(0));
+    report(`new keys by order, ${rtt} ms of round trip`, [
+      {
+        what: 'longest gap between frames at the viewer',
+        values: gaps,
+        unit: 'ms',
+        goal: `none (≤ ${2 * FRAME_MS} ms)`,
+      },
+    ]);
+  }
 } finally {
   await browser.close();
 }
@@ -99,10 +111,42 @@ async function measure(downMs: number, delayMs: number, repeats: number): Promis
   return restarts;
 }
 
+/** Longest gap between frames at each viewer, from the order until the last page has its new keys and a second more. */
+async function measureOrdered(delayMs: number, repeats: number): Promise<number[]> {
+  const broadcast = await Broadcast.start({ browser, delayMs });
+  const gaps: number[] = [];
+  try {
+    for (let i = 0; i < repeats; i++) {
+      await elapse(SETTLE_MS);
+      const epochs = await epochsOf(broadcast.pages);
+      const from = Date.now();
+      await askAdmin(broadcast.server, { command: 'rekey' });
+      await waitForNewKeys(broadcast.pages, epochs);
+      const to = Date.now() + 1_000;
+      for (const viewer of broadcast.viewers) {
+        await viewer.waitPlaying(to);
+        gaps.push((await viewer.longestGap(from, to))?.length ?? Number.NaN);
+      }
+    }
+  } finally {
+    await broadcast.dispose();
+  }
+  return gaps;
+}
+
+const epochsOf = (pages: readonly TestPage[]): Promise<number[]> =>
+  Promise.all(pages.map(async (page) => (await page.facts()).epoch));
+
+async function waitForNewKeys(pages: readonly TestPage[], epochs: readonly number[]): Promise<void> {
+  for (const [i, page] of pages.entries()) {
+    await page.waitForFacts('has new keys', (facts) => facts.epoch > epochs[i]!, 40_000);
+  }
+}
+
 async function measureOne(broadcast: Broadcast, downMs: number): Promise<Restart> {
   const { server, udp, viewers, pages } = broadcast;
   await elapse(SETTLE_MS);
-  const epochs = await Promise.all(pages.map(async (page) => (await page.facts()).epoch));
+  const epochs = await epochsOf(pages);
   const before = await Promise.all(viewers.map(counters));
   const seenEvents = server.events('stale-keys-destroyed').length;
 
@@ -115,9 +159,7 @@ async function measureOne(broadcast: Broadcast, downMs: number): Promise<Restart
   };
   const run = server.spawn();
   await server.ready();
-  for (const [i, page] of pages.entries()) {
-    await page.waitForFacts('has new keys', (facts) => facts.epoch > epochs[i]!, 40_000);
-  }
+  await waitForNewKeys(pages, epochs);
   await until('packets go out', () => firstPacketAt !== undefined);
   udp.onDatagram = undefined;
   const observedUntil = run.spawnedAtWall + OBSERVED_MS;

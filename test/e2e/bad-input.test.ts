@@ -57,10 +57,18 @@ describe('bad input over the WebSocket', { timeout: 60_000 }, () => {
     await expectRefused(client);
   });
 
-  it('closes the WebSocket on a message over the limit', async () => {
+  it('says that a message over the limit is too large, and goes on with that visitor', async () => {
     const client = await join();
     await client.hear('welcome');
     client.sayRaw(JSON.stringify({ type: 'decline', reason: 'x'.repeat(MAX_MESSAGE_BYTES) }));
+    expect((await client.hear('error')).code).toBe('MESSAGE_TOO_LARGE');
+    expect(client.closeCode).toBeUndefined();
+  });
+
+  it('closes the WebSocket on a message far over the limit', async () => {
+    const client = await join();
+    await client.hear('welcome');
+    client.sayRaw('x'.repeat(4 * MAX_MESSAGE_BYTES));
     // RFC 6455 §7.4.1: message too big.
     expect(await client.closed()).toBe(1009);
   });

@@ -3,6 +3,7 @@ import { waitConnected } from '../support/broadcast.ts';
 import { ChromiumBrowser } from '../support/chromium.ts';
 import { FirefoxBrowser } from '../support/firefox.ts';
 import { prepareBroadcast, startBroadcast } from '../support/fixture.ts';
+import { hostAddress } from '../support/ports.ts';
 import { expectMedia, expectSurvival, standing } from '../support/survival.ts';
 import type { TestPage } from '../support/test-page.ts';
 
@@ -21,7 +22,7 @@ afterAll(async () => {
 
 describe('Firefox, which cannot take new keys on the same connection', { timeout: 120_000 }, () => {
   it('watches a Chromium broadcaster and goes on after kill -9 on a replacement connection', async () => {
-    const running = await startBroadcast({ browser: chromium, viewers: 1 });
+    const running = await startBroadcast({ browser: chromium, viewers: 1, address: hostAddress() });
     const viewer = await running.open('Firefox viewer', firefox);
     await running.waitConnected(viewer, 'viewer');
     await expectMedia(viewer, Date.now());
@@ -32,7 +33,7 @@ describe('Firefox, which cannot take new keys on the same connection', { timeout
   });
 
   it('broadcasts to a Chromium viewer and goes on after kill -9 on a replacement connection', async () => {
-    const running = await prepareBroadcast({ browser: chromium });
+    const running = await prepareBroadcast({ browser: chromium, address: hostAddress() });
     const broadcaster = await running.open('Firefox broadcaster', firefox);
     running.setBroadcaster(broadcaster);
     await running.waitConnected(broadcaster, 'broadcaster');

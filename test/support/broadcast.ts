@@ -1,7 +1,7 @@
 import type { Role } from '../../src/signaling/protocol.ts';
 import { findNonceReuse, type NonceReport } from './capture.ts';
 import { ChromiumBrowser } from './chromium.ts';
-import { freePort } from './ports.ts';
+import { freePort, LOOPBACK } from './ports.ts';
 import { ServerProcess } from './process.ts';
 import { UdpRelay } from './relay.ts';
 import { TcpRelay } from './tcp-relay.ts';
@@ -13,6 +13,8 @@ export interface BroadcastOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** One-way delay between browsers and server, over UDP and TCP. */
   readonly delayMs?: number;
+  /** The address in the server's candidate; loopback unless told otherwise. */
+  readonly address?: string;
   /** Keep all datagrams. */
   readonly record?: boolean;
   /** A browser that runs already and is not closed with the broadcast. */
@@ -64,15 +66,15 @@ export class Broadcast {
 
   /** A server that runs, and nobody there. */
   static async prepare(options: BroadcastOptions = {}): Promise<Broadcast> {
-    const { delayMs = 0, record = false } = options;
+    const { address = LOOPBACK, delayMs = 0, record = false } = options;
     const browser = options.browser ?? (await ChromiumBrowser.launch());
     // The relay needs the server's port and the server is told the relay's.
     const udpPort = await freePort();
-    const udp = await UdpRelay.start({ serverPort: udpPort, delayMs, record });
+    const udp = await UdpRelay.start({ serverPort: udpPort, address, delayMs, record });
     const server = await ServerProcess.prepare({
       udpPort,
       announcedPort: udp.port,
-      ...(options.env === undefined ? {} : { env: options.env }),
+      env: { ANNOUNCED_ADDRESS: address, ...options.env },
     });
     const tcp = await TcpRelay.start({ serverPort: server.port, delayMs });
     const broadcast = new Broadcast(server, udp, tcp, browser, options.browser === undefined);

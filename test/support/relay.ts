@@ -19,6 +19,8 @@ export interface Datagram {
 
 export interface UdpRelayOptions {
   readonly serverPort: number;
+  /** Where browsers reach it; loopback unless told otherwise. */
+  readonly address?: string;
   readonly delayMs?: number;
   /** Share of datagrams lost in each direction, 0..1, and the seed that chooses them. */
   readonly loss?: number;
@@ -61,7 +63,7 @@ export class UdpRelay {
 
   static async start(options: UdpRelayOptions): Promise<UdpRelay> {
     const front = makeSocket();
-    front.bind(0, LOOPBACK);
+    front.bind(0, options.address ?? LOOPBACK);
     await once(front, 'listening');
     return new UdpRelay(front, options);
   }
