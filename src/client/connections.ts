@@ -98,6 +98,13 @@ export class Connections {
     return this.#inUse;
   }
 
+  /** The media shows that the server is there: connected, and not standing still since that was reported. */
+  get alive(): boolean {
+    const shown = this.#inUse;
+    if (shown?.state !== 'connected') return false;
+    return this.#stalledAt === undefined || (shown.progressAt ?? shown.stateAt) > this.#stalledAt;
+  }
+
   get position(): Position | undefined {
     const shown = this.#inUse;
     if (shown?.appliedEpoch === undefined || !this.#isCurrent(shown)) return undefined;
@@ -130,7 +137,9 @@ export class Connections {
     this.#hidden = hidden;
   }
 
+  /** An offer may come before the welcome, and says as well that the server knows the page. */
   handleOffer(message: OfferMessage, now: Millis): void {
+    this.#upAt ??= now;
     const known = this.#find(message.connection);
     if (message.kind !== 'rekey') this.#offerNew(message, now);
     else if (known !== undefined) this.#offerAgain(known, message, now);

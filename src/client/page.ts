@@ -14,7 +14,7 @@ export interface PageOptions {
   readonly jitter: () => number;
 }
 
-/** The server answers a join, a resume and a report in one turn; silence means a host that is gone. */
+/** The server answers a join and a resume in one turn; silence means a host that is gone. */
 const REPLY_TIMEOUT_MS = 5_000;
 /** A full room is not asked again before. */
 const FULL_DELAY_MS = 10_000;
@@ -55,7 +55,7 @@ export class Page {
     this.#rekeyInPlace = options.rekeyInPlace;
     this.#link = new Link({
       jitter: options.jitter,
-      mediaAlive: () => this.#connections.inUse?.state === 'connected',
+      mediaAlive: () => this.#connections.alive,
       position: () => this.#connections.position,
     });
   }
@@ -295,7 +295,7 @@ export class Page {
       const fromConnections = rest === undefined ? this.#connections.pollOutput() : undefined;
       if (fromLink !== undefined) this.#fromLink(fromLink, now);
       else if (fromCasting !== undefined) this.#fromCasting(fromCasting, now);
-      else if (fromConnections !== undefined) this.#fromConnections(fromConnections, now);
+      else if (fromConnections !== undefined) this.#fromConnections(fromConnections);
       else return;
     }
   }
@@ -322,12 +322,10 @@ export class Page {
     else this.#outputs.push(output);
   }
 
-  #fromConnections(output: ConnectionsOutput, now: Millis): void {
+  #fromConnections(output: ConnectionsOutput): void {
     if (output.kind === 'inPlaceFailed') this.#rekeyInPlace = false;
-    else if (output.kind === 'send') {
-      this.#send(output.message);
-      if (output.message.type === 'stalled') this.#link.expectReply(REPLY_TIMEOUT_MS, now);
-    } else this.#outputs.push(output);
+    else if (output.kind === 'send') this.#send(output.message);
+    else this.#outputs.push(output);
   }
 
   #apply(offer: OfferMessage, now: Millis): void {

@@ -14,6 +14,7 @@ interface Peer {
   busy: Promise<void>;
   newestOffer: number;
   decoded: number;
+  watched: boolean;
 }
 
 /** The RTCPeerConnections. */
@@ -61,7 +62,15 @@ export class Peers {
     pc.ontrack = ({ track }) => stream.addTrack(track);
     pc.onconnectionstatechange = () => this.#emit({ kind: 'peerState', peer, state: pc.connectionState });
     const progress = setInterval(() => void this.#lookForProgress(peer), PROGRESS_INTERVAL_MS);
-    const entry: Peer = { pc, stream, progress, busy: Promise.resolve(), newestOffer: 0, decoded: 0 };
+    const entry: Peer = {
+      pc,
+      stream,
+      progress,
+      busy: Promise.resolve(),
+      newestOffer: 0,
+      decoded: 0,
+      watched: false,
+    };
     this.#peers.set(peer, entry);
     return entry;
   }
@@ -74,11 +83,22 @@ export class Peers {
       await pc.setRemoteDescription({ type: 'offer', sdp: offer.sdp });
       if (camera !== undefined) attach(pc, camera);
       await pc.setLocalDescription();
+      this.#watchTransport(entry, offer.peer);
       const sdp = pc.localDescription?.sdp ?? '';
       this.#emit({ kind: 'answered', peer: offer.peer, offer: offer.offer, epoch: offer.epoch, sdp });
     } catch {
       if (pc.signalingState !== 'closed') this.#emit({ kind: 'answerFailed', peer: offer.peer });
     }
+  }
+
+  /** The transport may have its certificates a little later than the connection says `connected`. */
+  #watchTransport(entry: Peer, peer: number): void {
+    const transport = transportOf(entry.pc);
+    if (transport === null || entry.watched) return;
+    entry.watched = true;
+    transport.addEventListener('statechange', () => {
+      if (transport.state === 'connected') void this.readCertificate(peer);
+    });
   }
 
   async #lookForProgress(peer: number): Promise<void> {
@@ -120,9 +140,8 @@ function countDecoded(report: RTCStatsReport): number {
   return picture ? frames : packets;
 }
 
-interface ReadableTransport {
-  getRemoteCertificates?(): ArrayBuffer[];
-}
+type ReadableTransport = EventTarget &
+  Pick<RTCDtlsTransport, 'state'> & { getRemoteCertificates?(): ArrayBuffer[] };
 
 const transportOf = (pc: RTCPeerConnection): ReadableTransport | null =>
   pc.getReceivers()[0]?.transport ?? pc.getSenders()[0]?.transport ?? null;

@@ -28,7 +28,7 @@ export function describeCertificate(facts: Facts): string {
 }
 
 export function describeGap(facts: Facts): string {
-  return facts.lastGapMs === undefined ? 'no restart yet' : `${Math.round(facts.lastGapMs)} ms`;
+  return facts.lastGapMs === undefined ? 'none yet' : `${Math.round(facts.lastGapMs)} ms`;
 }
 
 const STATE_WORDS: Readonly<Record<PageState, string>> = {

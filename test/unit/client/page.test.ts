@@ -198,14 +198,13 @@ describe('a first visit', () => {
     });
   });
 
-  it('answers an offer that comes before the welcome', () => {
+  it('answers an offer that comes before the welcome, and plays', () => {
     const driver = new Driver();
     driver.handle({ kind: 'start' });
     driver.open();
     driver.receive(offer('first'));
     driver.handle(answered(1, 1, 0));
     expect(driver.takeSent()).toContainEqual({ type: 'answer', connection: 1, offer: 1, sdp: 'answer' });
-    driver.receive(welcome());
     driver.handle(connected(1));
     driver.receive({ type: 'keyed', connection: 1, epoch: 0 });
     driver.frame(1);
@@ -376,12 +375,20 @@ describe('a re-key in place that does not work', () => {
     expect(driver.takeSent()).toEqual([{ type: 'join', capabilities: { rekeyInPlace: false } }]);
   });
 
-  it('makes the page look whether the server is there at all', () => {
+  it('makes the page look for the server when that is silent too, but not in a hurry', () => {
     const driver = watching();
-    driver.advance(3_100);
-    expect(driver.takeSent()).toEqual([{ type: 'stalled', connection: 1 }]);
-    driver.advance(5_000);
+    const heardAt = driver.now;
+    driver.advance(30_000);
+    expect(driver.takeSent()).toContainEqual({ type: 'stalled', connection: 1 });
+    expect(driver.page.facts().state).toBe('live');
+    driver.advance(heardAt + 45_000 - driver.now);
     expect(driver.page.facts().state).toBe('reconnecting');
+  });
+
+  it('is not the reason to doubt a silent server whose media moves', () => {
+    const driver = watching();
+    driver.frames(1, 120_000);
+    expect(driver.page.facts().state).toBe('live');
   });
 
   it('is not suspected while frames come', () => {
