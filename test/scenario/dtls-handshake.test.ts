@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { fingerprintOf } from '../../src/transport/dtls/fingerprint.ts';
-import { MAX_DATAGRAM_BYTES } from '../../src/transport/dtls/flight.ts';
+import { FIRST_RETRANSMIT_MS, MAX_DATAGRAM_BYTES } from '../../src/transport/dtls/flight.ts';
 import { NAMED_GROUP } from '../../src/transport/dtls/key-exchange.ts';
 import { SIGNATURE_SCHEME } from '../../src/transport/dtls/signature.ts';
 import type { DtlsSrtpKeys } from '../../src/transport/srtp/profile.ts';
@@ -160,6 +160,20 @@ describe('a repeated hello', () => {
     expect(numbers).toEqual([0, 1, 2, 3, 4]);
   });
 
+  it('is a new record at the usual pace once the server has been heard', () => {
+    const options = { helloInterval: 20 };
+    const { client, server } = makePair(identities, { knobs: { fragmentBytes: 2000 }, options });
+    const first = client.pollOutput();
+    if (first?.kind === 'transmit') server.handleDatagram(first.datagram, 0);
+    // The ServerHello, and nothing else of its flight.
+    client.handleDatagram(server.pollDatagram()!, 10);
+    expect(client.nextTimeout()).toBe(10 + FIRST_RETRANSMIT_MS);
+    client.handleTimeout(10 + FIRST_RETRANSMIT_MS);
+    const again = client.pollOutput();
+    expect(again?.kind).toBe('transmit');
+    expect(again).not.toEqual(first);
+  });
+
   it('carries the cookie once there is one', () => {
     const pair = makePair(identities, { knobs: { cookie: true }, options: { helloInterval: 20 } });
     const outcome = run(pair.client, pair.server, losing('client', 1, 2));
@@ -188,15 +202,18 @@ describe('the end of a handshake', () => {
 });
 
 describe('the secrets of a handshake', () => {
-  it('are gone when it is connected, but for the keys it handed out', () => {
-    const watch = new SecretWatch();
-    const pair = watch.during(() => makePair(identities));
-    const keys = exchange(pair, watch);
-    watch.stop();
-    expect(pair.server.connected).toBe(true);
-    expect(watch.made.length).toBeGreaterThan(10);
-    expect(watch.live()).toEqual(secretsOf(keys!));
-  });
+  it.each(Object.entries(NAMED_GROUP))(
+    'are gone when it is connected over %s, but for the keys it handed out',
+    (_, group) => {
+      const watch = new SecretWatch();
+      const pair = watch.during(() => makePair(identities, { knobs: { group } }));
+      const keys = exchange(pair, watch);
+      watch.stop();
+      expect(pair.server.connected).toBe(true);
+      expect(watch.made.length).toBeGreaterThan(10);
+      expect(watch.live()).toEqual(secretsOf(keys!));
+    },
+  );
 
   it('are few between the keys and the end: record keys and the expected Finished', () => {
     const watch = new SecretWatch();

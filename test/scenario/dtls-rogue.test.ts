@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { fingerprintOf } from '../../src/transport/dtls/fingerprint.ts';
+import { FIRST_RETRANSMIT_MS } from '../../src/transport/dtls/flight.ts';
 import { encodeFragment, encodeMessage, HANDSHAKE_TYPE } from '../../src/transport/dtls/handshake.ts';
 import { CONTENT_TYPE, DTLS_1_2, encodeRecord } from '../../src/transport/dtls/record.ts';
 import { SIGNATURE_SCHEME } from '../../src/transport/dtls/signature.ts';
@@ -53,7 +54,13 @@ describe('a rogue server', () => {
     ],
     [
       'leaves extended master secret out',
-      { extendedMasterSecret: false },
+      { extendedMasterSecret: null },
+      'no-extended-master-secret',
+      ALERT.handshake,
+    ],
+    [
+      'garbles extended master secret',
+      { extendedMasterSecret: Uint8Array.of(0) },
       'no-extended-master-secret',
       ALERT.handshake,
     ],
@@ -280,6 +287,15 @@ describe('somebody on the side', () => {
     expectConnected(pair, run(pair.client, pair.server));
   });
 
+  it('who sends a ServerHelloDone with something in it is ignored', () => {
+    const pair = makePair(identities, { knobs: { fragmentBytes: 2000 } });
+    toServer(pair);
+    for (let seq = 0; seq < 4; seq++) pair.client.handleDatagram(pair.server.pollDatagram()!, 0);
+    pair.client.handleDatagram(message(HANDSHAKE_TYPE.serverHelloDone, 4, Uint8Array.of(1)), 0);
+    expect(pair.client.drops.toJSON()).toEqual({ 'malformed-message': 1 });
+    expectConnected(pair, run(pair.client, pair.server));
+  });
+
   it('who plants a plaintext Finished ahead of time does not spoil the real one', () => {
     const pair = makePair(identities);
     pair.client.handleDatagram(message(HANDSHAKE_TYPE.finished, 5, new Uint8Array(12)), 0);
@@ -373,6 +389,8 @@ describe('while the Finished is awaited', () => {
     const pair = upToKeys();
     pair.client.handleDatagram(message(HANDSHAKE_TYPE.serverHelloDone, 4, new Uint8Array(0)), 60);
     expect(drain(pair.client).transmits).toBe(1);
+    // Its wait begins anew and is no longer than before.
+    expect(pair.client.nextTimeout()).toBe(60 + FIRST_RETRANSMIT_MS);
     expectEnd(pair, 'connected');
   });
 

@@ -57,7 +57,8 @@ export interface ServerKnobs {
   readonly scheme?: number;
   readonly version?: number;
   readonly compression?: number;
-  readonly extendedMasterSecret?: boolean;
+  /** Body of the answer; `null` leaves it out. */
+  readonly extendedMasterSecret?: Uint8Array | null;
   readonly renegotiationInfo?: Uint8Array;
   /** Body of the use_srtp answer; `null` leaves it out. */
   readonly useSrtp?: Uint8Array | null;
@@ -257,8 +258,9 @@ export class DtlsTestServer {
     const offered = offeredProfiles(hello.extensions.get(EXTENSION.useSrtp)!);
     const useSrtp = knobs.useSrtp === undefined ? encodeUseSrtp(offered.slice(0, 1)) : knobs.useSrtp;
     if (useSrtp !== null) extensions.push([EXTENSION.useSrtp, useSrtp]);
-    if (knobs.extendedMasterSecret ?? true)
-      extensions.push([EXTENSION.extendedMasterSecret, new Uint8Array(0)]);
+    const extended =
+      knobs.extendedMasterSecret === undefined ? new Uint8Array(0) : knobs.extendedMasterSecret;
+    if (extended !== null) extensions.push([EXTENSION.extendedMasterSecret, extended]);
     extensions.push([EXTENSION.renegotiationInfo, knobs.renegotiationInfo ?? Uint8Array.of(0)]);
     if (knobs.extraExtension !== undefined) extensions.push([knobs.extraExtension, new Uint8Array(0)]);
     return encodeServerHello({

@@ -11,7 +11,7 @@ import type { Fingerprint } from './fingerprint.ts';
 import { type FlightMessage, packFlight, RecordWriter, RetransmitTimer } from './flight.ts';
 import { decodeFragments, HANDSHAKE_TYPE, type HandshakeFragment } from './handshake.ts';
 import { type FragmentVerdict, Reassembly } from './reassembly.ts';
-import { CONTENT_TYPE, DTLS_1_2, type DtlsRecord, decodeRecords } from './record.ts';
+import { CONTENT_TYPE, type DtlsRecord, decodeRecords } from './record.ts';
 import type { RecordProtection } from './record-protection.ts';
 import { ReplayWindow } from './replay-window.ts';
 import { type ServerExpectations, type ServerStep, takeServerMessage } from './server-flight.ts';
@@ -278,7 +278,7 @@ export class DtlsClient {
   /** Epoch 1: authenticated before anything else. */
   #handleProtected(sealed: DtlsRecord, step: Step & { at: 'finished' }): DtlsDropReason | undefined {
     if (!step.window.check(sealed.sequence)) return 'replayed';
-    const record = sealed.version === DTLS_1_2 ? step.protection.open(sealed) : undefined;
+    const record = step.protection.open(sealed);
     if (record === undefined) return 'unauthenticated';
     step.window.update(sealed.sequence);
     switch (record.type) {
