@@ -8,31 +8,25 @@
  *   5. write a fresh snapshot
  */
 import { randomUUID } from 'node:crypto';
-import { join } from 'node:path';
 import type { Config } from '../config.ts';
 import { candidateAddresses } from '../config.ts';
 import { RekeycastError } from '../errors.ts';
 import { type AdminRequest, type AdminResponse, adminSocketPath } from '../keyring/admin-protocol.ts';
-import { type KeyEvent, Keyring } from '../keyring/keyring.ts';
 import type { Logger } from '../log.ts';
-import { openAudit } from '../observability/audit.ts';
 import { AdminSocket } from '../signaling/admin.ts';
 import { HttpPort } from '../signaling/http.ts';
 import { PageSockets } from '../signaling/ws.ts';
-import { FileSnapshotStore } from '../snapshot/file-store.ts';
 import { announceServer } from '../snapshot/run-file.ts';
-import { chooseRuntimeDir } from '../snapshot/runtime-dir.ts';
 import type { IdentitySnapshot, MediaSnapshot } from '../snapshot/schema.ts';
-import type { SnapshotStore, StoreEvent } from '../snapshot/store.ts';
 import { UdpSocket } from '../transport/socket.ts';
 import { type Millis, monotonicNow, wallNow } from '../util/clock.ts';
 import { collectSoon } from '../util/collect.ts';
 import { secureRandom } from '../util/rng.ts';
 import { Secret } from '../util/secret.ts';
-import { loadSodium } from '../util/sodium.ts';
 import { Broadcast } from './broadcast.ts';
 import { createCertificate, signingKey } from './certificate.ts';
 import { IdentityWriter } from './identity-writer.ts';
+import { openStorage, type Storage } from './storage.ts';
 
 /** How often index limits are raised ahead of use; a crash skips at most what was reserved in two of these. */
 const MEDIA_WRITE_INTERVAL: Millis = 200;
@@ -61,12 +55,10 @@ class Server implements RunningServer {
   #udp!: UdpSocket;
   #http!: HttpPort;
   #broadcast!: Broadcast;
-  #store!: SnapshotStore;
+  #storage!: Storage;
   #identity!: IdentityWriter;
-  #keys!: Keyring;
   #admin: AdminSocket | undefined;
   #announced: { withdraw(): void } | undefined;
-  #runtimeDir: string | undefined;
   #mediaFailed = false;
   readonly #pages: PageSockets;
   #ready = false;
@@ -143,34 +135,21 @@ class Server implements RunningServer {
 
   async #openAdmin(): Promise<void> {
     const { stateDir } = this.#config;
-    const adminSocket = adminSocketPath(stateDir, this.#runtimeDir);
+    const { runtimeDir } = this.#storage;
+    const adminSocket = adminSocketPath(stateDir, runtimeDir);
     this.#admin = await AdminSocket.listen(adminSocket, (request) => this.#handleAdmin(request));
-    this.#announced = announceServer(stateDir, { adminSocket, runtimeDir: this.#runtimeDir });
+    this.#announced = announceServer(stateDir, { adminSocket, runtimeDir });
   }
 
   async #resume(): Promise<void> {
-    await loadSodium();
-    const report = (event: StoreEvent) => this.#log[event.level]({ event: event.event }, event.message);
-    const { stateDir, keysDir, resume } = this.#config;
-    const audit = openAudit({
-      path: join(stateDir, 'audit.log'),
-      failed: (message) => this.#log.warn({ event: 'audit-not-written' }, message),
-    });
-    const early: KeyEvent[] = [];
-    let record = (event: KeyEvent): unknown => early.push(event);
-    const keys = await Keyring.open({ directory: keysDir, record: (event) => record(event) });
-    this.#keys = keys;
-    this.#runtimeDir =
-      resume === 'strict'
-        ? undefined
-        : chooseRuntimeDir({ given: this.#config.runtimeDir, stateDir, env: process.env, report });
-    this.#store = new FileSnapshotStore({ stateDir, runtimeDir: this.#runtimeDir, keys, report });
-    const restored = await this.#store.readIdentity();
-    const media = restored === undefined ? undefined : await this.#store.takeMedia();
-    const identity = restored ?? (await this.#firstIdentity());
-    this.#broadcast = this.#createBroadcast(identity, restored, media);
+    this.#storage = await openStorage(this.#config, this.#log);
+    const { store, keepsMedia } = this.#storage;
+    const restored = await store.readIdentity();
+    if (restored === undefined) store.dropMedia();
+    const media = await store.takeMedia();
+    this.#broadcast = this.#createBroadcast(restored ?? (await this.#firstIdentity()), restored, media);
     this.#identity = new IdentityWriter(
-      () => this.#store.writeIdentity(this.#broadcast.captureIdentity()),
+      () => store.writeIdentity(this.#broadcast.captureIdentity()),
       (error) =>
         this.#log.error(
           { event: 'identity-not-written', err: error },
@@ -178,18 +157,9 @@ class Server implements RunningServer {
         ),
     );
     const sessions = [...this.#broadcast.sessions].length;
-    // Each line is synced to disk; media does not wait for that.
-    setImmediate(() => {
-      record = (event) => audit({ ...event });
-      early.forEach(record);
-    });
+    const resume = keepsMedia ? 'auto' : 'strict';
     this.#log.info(
-      {
-        event: 'started',
-        sessions,
-        contexts: media?.peers.length ?? 0,
-        resume: this.#store.keepsMedia ? 'auto' : 'strict',
-      },
+      { event: 'started', sessions, contexts: media?.peers.length ?? 0, resume },
       restored === undefined ? 'first run' : 'resumed',
     );
   }
@@ -222,7 +192,7 @@ class Server implements RunningServer {
         rekeyInterval: this.#config.rekeyInterval,
         mediaTtl: this.#config.mediaTtl,
         wallOffset: wallNow() - now,
-        ...(this.#store.keepsMedia
+        ...(this.#storage.keepsMedia
           ? { persistMedia: (snapshot: MediaSnapshot) => this.#persistMedia(snapshot) }
           : {}),
       },
@@ -235,11 +205,11 @@ class Server implements RunningServer {
   #persistMedia(snapshot: MediaSnapshot): boolean {
     if (this.#mediaFailed) return false;
     try {
-      this.#store.writeMedia(snapshot);
+      this.#storage.store.writeMedia(snapshot);
       return true;
     } catch (error) {
       // Throws where the old file cannot be removed either: to go on would be to use indices that a resume would use again.
-      this.#store.dropMedia();
+      this.#storage.store.dropMedia();
       this.#mediaFailed = true;
       this.#log.error(
         { event: 'media-not-written', err: error },
@@ -256,16 +226,16 @@ class Server implements RunningServer {
         return { ok: true, sessions: [...this.#broadcast.sessions].length };
       case 'reseal': {
         const media =
-          this.#mediaFailed || !this.#store.keepsMedia ? undefined : this.#broadcast.captureMedia();
-        await this.#store.reseal(this.#broadcast.captureIdentity(), media);
+          this.#mediaFailed || !this.#storage.keepsMedia ? undefined : this.#broadcast.captureMedia();
+        await this.#storage.store.reseal(this.#broadcast.captureIdentity(), media);
         if (media !== undefined) this.#broadcast.granted(media);
-        return { ok: true, key: this.#keys.primary().id };
+        return { ok: true, key: this.#storage.keys.primary().id };
       }
       case 'status':
         return {
           ok: true,
           sessions: [...this.#broadcast.sessions].length,
-          key: this.#keys.primary().id,
+          key: this.#storage.keys.primary().id,
           room: this.#broadcast.roomStats,
         };
     }
