@@ -61,6 +61,7 @@ export type DtlsDropReason =
   | 'over';
 
 const DEFAULT_TIMEOUT_MS: Millis = 30_000;
+
 /** The server's flight, then its Finished, then nothing. */
 type Step =
   | ServerStep
