@@ -271,7 +271,7 @@ class Server implements RunningServer {
           break;
         case 'event':
           this.#log.info(output.event);
-          if (output.event.event === 'stale-keys-destroyed') collectSoon();
+          if (output.event.event === 'stale-keys-destroyed' || output.event.event === 'keyed') collectSoon();
           break;
       }
     }
