@@ -87,6 +87,17 @@ describe('missing packets', () => {
     expect(near.nextTimeout()).toBe(1020);
   });
 
+  it('tell no round trip when they were asked for twice: which request was answered is not known', () => {
+    const missing = new MissingPackets();
+    missing.add(5, 6, 0);
+    missing.take(0);
+    missing.take(120);
+    missing.arrived(5, true, 900);
+    missing.add(7, 8, 1000);
+    missing.take(1000);
+    expect(missing.nextTimeout()).toBe(1120);
+  });
+
   it('are all asked for at once when the producer has fresh keys', () => {
     const missing = new MissingPackets();
     missing.add(5, 7, 0);

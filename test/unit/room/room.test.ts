@@ -204,6 +204,13 @@ describe('packets that the broadcaster lost', () => {
     expect(plis(runTo(START + 320))).toHaveLength(1);
   });
 
+  it('lead to none when a keyframe has come behind them', () => {
+    sendVideo({ sequence: 10, keyframe: true });
+    sendVideo({ sequence: 12 });
+    sendVideo({ sequence: 13, keyframe: true });
+    expect(plis(runTo(START + 900))).toEqual([]);
+  });
+
   it('are waited for more briefly behind a re-key of the broadcaster', () => {
     sendVideo({ sequence: 10, keyframe: true });
     room.producerRekeyed(now);
