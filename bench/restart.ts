@@ -19,6 +19,7 @@ const RTT_MS = 100;
 const FRAME_MS = 33;
 /** Time for bitrate and buffers to be as before, between two restarts. */
 const SETTLE_MS = 3_000;
+const QUIET_MS = 5_000;
 /** How long after the spawn frames are looked at. */
 const OBSERVED_MS = 4_000;
 const RESULTS = 'bench/RESULTS-restart.md';
@@ -54,6 +55,14 @@ if (options.help) {
 const browser = await ChromiumBrowser.launch();
 const sections: string[] = [];
 try {
+  report('nothing happens', [
+    {
+      what: 'longest gap between frames at the viewer in five seconds',
+      values: await measureQuiet(repeatsFor(0)),
+      unit: 'ms',
+      goal: 'what the machine alone costs',
+    },
+  ]);
   for (const downMs of options.down.split(',').map(Number)) {
     const restarts = await measure(downMs, 0, repeatsFor(downMs));
     report(`kill -9, ${downMs / 1000} s without a server`, rowsOfRestart(restarts));
@@ -111,6 +120,25 @@ async function measure(downMs: number, delayMs: number, repeats: number): Promis
   return restarts;
 }
 
+/** The control: the same people, the same machine, no restart. */
+async function measureQuiet(repeats: number): Promise<number[]> {
+  const broadcast = await Broadcast.start({ browser });
+  const gaps: number[] = [];
+  try {
+    for (let i = 0; i < repeats; i++) {
+      const from = Date.now();
+      const to = from + QUIET_MS;
+      for (const viewer of broadcast.viewers) {
+        await viewer.waitPlaying(to);
+        gaps.push((await viewer.longestGap(from, to))?.length ?? Number.NaN);
+      }
+    }
+  } finally {
+    await broadcast.dispose();
+  }
+  return gaps;
+}
+
 /** Longest gap between frames at each viewer, from the order until the last page has its new keys and a second more. */
 async function measureOrdered(delayMs: number, repeats: number): Promise<number[]> {
   const broadcast = await Broadcast.start({ browser, delayMs });
@@ -134,8 +162,9 @@ async function measureOrdered(delayMs: number, repeats: number): Promise<number[
   return gaps;
 }
 
-const epochsOf = (pages: readonly TestPage[]): Promise<number[]> =>
-  Promise.all(pages.map(async (page) => (await page.facts()).epoch));
+function epochsOf(pages: readonly TestPage[]): Promise<number[]> {
+  return Promise.all(pages.map(async (page) => (await page.facts()).epoch));
+}
 
 async function waitForNewKeys(pages: readonly TestPage[], epochs: readonly number[]): Promise<void> {
   for (const [i, page] of pages.entries()) {
