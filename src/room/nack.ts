@@ -3,7 +3,7 @@ import type { Millis } from '../util/clock.ts';
 /** No more packets of a source than these are asked for at the same time. */
 export const MAX_MISSING = 1000;
 /** How long a broadcaster can be expected to hold a packet for retransmission. */
-export const REPAIR_SPAN_MS = 1000;
+const REPAIR_SPAN_MS = 1000;
 const MAX_TRIES = 10;
 const DEFAULT_RTT_MS = 100;
 const MIN_INTERVAL_MS = 20;

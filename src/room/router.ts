@@ -44,7 +44,7 @@ const MAX_RETIRED = 8;
 const MIN_SUCCESSION_MS = 10;
 const MAX_SUCCESSION_MS = 24 * 3600 * 1000;
 /** A source with no packet for this long is not reported on. */
-export const ACTIVE_SPAN_MS = 5000;
+const ACTIVE_SPAN_MS = 5000;
 /** What a capture reserves at least, for a burst out of silence. */
 export const MIN_RESERVE_PACKETS = 8;
 

@@ -9,7 +9,7 @@ import {
 export type FeedbackPacket = Nack | PictureLossIndication | FullIntraRequest | Remb | TransportCongestion;
 
 /** RFC 4585 §6.2.1: asks for packets again. */
-export interface Nack {
+interface Nack {
   readonly type: 'nack';
   readonly sender: number;
   readonly media: number;
@@ -18,21 +18,21 @@ export interface Nack {
 }
 
 /** RFC 4585 §6.3.1: asks for a keyframe. */
-export interface PictureLossIndication {
+interface PictureLossIndication {
   readonly type: 'pli';
   readonly sender: number;
   readonly media: number;
 }
 
 /** RFC 5104 §4.3.1: commands a keyframe; the same `sequence` again is the same command. */
-export interface FullIntraRequest {
+interface FullIntraRequest {
   readonly type: 'fir';
   readonly sender: number;
   readonly entries: readonly { readonly ssrc: number; readonly sequence: number }[];
 }
 
 /** draft-alvestrand-rmcat-remb-03 §2.2: what a receiver thinks it can take. */
-export interface Remb {
+interface Remb {
   readonly type: 'remb';
   readonly sender: number;
   /** In bits per second, to 18 significant bits. */

@@ -56,7 +56,7 @@ export interface NtpTime {
   readonly fraction: number;
 }
 
-export const MAX_REPORT_BLOCKS = 31;
+const MAX_REPORT_BLOCKS = 31;
 
 const NTP_EPOCH_SECONDS = 2_208_988_800;
 const REPORT_BLOCK_BYTES = 24;

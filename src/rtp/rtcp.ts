@@ -18,7 +18,7 @@ import {
 export type RtcpPacket = ReportPacket | FeedbackPacket | UnknownRtcp;
 
 /** A packet of a type or format that is not known here, or one whose content does not decode. */
-export interface UnknownRtcp {
+interface UnknownRtcp {
   readonly type: 'unknown';
   readonly packetType: number;
   /** The five bits behind the padding bit: a count or a format. */
@@ -26,7 +26,7 @@ export interface UnknownRtcp {
   readonly body: Uint8Array;
 }
 
-export const RTCP_TYPE = {
+const RTCP_TYPE = {
   senderReport: 200,
   receiverReport: 201,
   sourceDescription: 202,

@@ -178,7 +178,7 @@ export class RoomNetwork {
 }
 
 /** A browser that sends: frames of several packets, a second of history, keyframes when asked. */
-export class BroadcasterModel {
+class BroadcasterModel {
   readonly #history = new Map<number, { packet: TestPacket; at: number }>();
   #sequence = 65_000;
   #audioSequence = 100;
