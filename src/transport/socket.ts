@@ -6,17 +6,20 @@ import type { Address } from './address.ts';
 
 /** Kernel buffers, in bytes: a keyframe to a few hundred viewers leaves in one turn. */
 const BUFFER_BYTES = 4 * 1024 * 1024;
+/** Datagrams that wait for the server to be there. Anybody can send some. */
+const MAX_EARLY = 1_024;
 
 export type DatagramHandler = (datagram: Uint8Array, from: Address) => void;
 
 /** The one UDP socket. Binding it is the lock that keeps a second process from resuming the same sessions. */
 export class UdpSocket {
-  readonly drops = new Counters<'send failed'>();
+  readonly drops = new Counters<'send failed' | 'too early'>();
   readonly #socket: Socket;
   readonly #mapped: boolean;
   /** Datagrams that came before anybody asked for them. */
   #early: { readonly datagram: Uint8Array; readonly from: Address }[] | undefined = [];
-  #handler: DatagramHandler = (datagram, from) => this.#early?.push({ datagram, from });
+  #handler: DatagramHandler = (datagram, from) => this.#wait(datagram, from);
+  #closed = false;
 
   private constructor(socket: Socket, mapped: boolean) {
     this.#socket = socket;
@@ -72,13 +75,25 @@ export class UdpSocket {
   }
 
   send(datagram: Uint8Array, to: Address): void {
+    // A source port of zero says that there is nowhere to answer to (RFC 768); dgram would throw, as it does once it is closed.
+    if (to.port === 0 || this.#closed) {
+      this.drops.add('send failed');
+      return;
+    }
     this.#socket.send(datagram, to.port, this.#mapped ? map(to.ip) : to.ip, (error) => {
       if (error !== null) this.drops.add('send failed');
     });
   }
 
   close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
     this.#socket.close();
+  }
+
+  #wait(datagram: Uint8Array, from: Address): void {
+    if (this.#early === undefined || this.#early.length >= MAX_EARLY) this.drops.add('too early');
+    else this.#early.push({ datagram, from });
   }
 }
 
