@@ -15,6 +15,8 @@ import {
 } from './protocol.ts';
 
 const HEARTBEAT: Millis = 15_000;
+/** A page that is told to close has this long to do so: a shutdown waits for it. */
+const CLOSE_TIMEOUT: Millis = 1_000;
 /** A page that does not take what is sent to it is cut off here, in bytes. */
 const MAX_BUFFERED = 1024 * 1024;
 /** Messages a page may send in a burst, and in each further second. A page in trouble sends a few. */
@@ -48,6 +50,7 @@ export class Page {
 
   close(code: number, reason: string): void {
     this.#socket.close(code, reason);
+    setTimeout(() => this.#socket.terminate(), CLOSE_TIMEOUT).unref();
   }
 
   /** Pings, or cuts off a page that has not answered the last ping. */
@@ -168,6 +171,8 @@ function isSameOrigin(request: IncomingMessage): boolean {
 }
 
 function refuse(socket: Duplex, status: string, words: string): void {
+  // Node takes its own listener off an upgraded socket: who asks and hangs up would end the process.
+  socket.on('error', () => socket.destroy());
   socket.end(
     `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: ${words.length}\r\n\r\n${words}`,
   );

@@ -1,0 +1,278 @@
+import type { IncomingMessage } from 'node:http';
+import { connect } from 'node:net';
+import { PassThrough } from 'node:stream';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { WebSocket } from 'ws';
+import type { PagePosition } from '../../../src/session/connection.ts';
+import { HttpPort } from '../../../src/signaling/http.ts';
+import { type ClientMessage, MAX_MESSAGE_BYTES, SUBPROTOCOL } from '../../../src/signaling/protocol.ts';
+import { Page, PageSockets } from '../../../src/signaling/ws.ts';
+import { until } from '../../support/wait.ts';
+import { WsClient } from '../../support/ws-client.ts';
+
+interface Opened {
+  readonly page: Page;
+  readonly token: string | undefined;
+  readonly position: PagePosition | undefined;
+}
+
+const JOIN: ClientMessage = { type: 'join', capabilities: { rekeyInPlace: true } };
+
+let pages: PageSockets;
+let http: HttpPort;
+let url: string;
+let opened: Opened[];
+let messages: ClientMessage[];
+let closed: Page[];
+const clients: WsClient[] = [];
+
+beforeEach(async () => {
+  // Of this test only: a page of the one before may still be going.
+  const [openedNow, messagesNow, closedNow]: [Opened[], ClientMessage[], Page[]] = [[], [], []];
+  [opened, messages, closed] = [openedNow, messagesNow, closedNow];
+  pages = new PageSockets({
+    opened: (page, token, position) => {
+      openedNow.push({ page, token, position });
+      page.send({ type: 'room', viewers: 0, onAir: false });
+    },
+    message: (_page, message) => messagesNow.push(message),
+    closed: (page) => closedNow.push(page),
+  });
+  http = await HttpPort.bind(
+    '127.0.0.1',
+    0,
+    Promise.resolve((_request, response) => response.end()),
+    (request, socket, head) => pages.upgrade(request, socket, head),
+  );
+  url = `http://127.0.0.1:${http.port}/`;
+});
+
+afterEach(() => {
+  for (const client of clients.splice(0)) client.close();
+  pages.close(1001, 'over');
+  http.close();
+});
+
+async function open(options: Parameters<typeof WsClient.connect>[1] = {}): Promise<WsClient> {
+  const client = await WsClient.connect(url, options);
+  clients.push(client);
+  return client;
+}
+
+/** Talks HTTP by hand and returns all that comes back. */
+async function upgrade(path: string, headers: readonly string[]): Promise<string> {
+  const socket = connect(http.port, '127.0.0.1');
+  let answer = '';
+  socket.on('data', (data) => {
+    answer += String(data);
+  });
+  const request = [
+    `GET ${path} HTTP/1.1`,
+    `Host: 127.0.0.1:${http.port}`,
+    'Connection: Upgrade',
+    'Upgrade: websocket',
+    'Sec-WebSocket-Version: 13',
+    'Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==',
+    ...headers,
+  ];
+  socket.write(`${request.join('\r\n')}\r\n\r\n`);
+  await until('the server hangs up', () => socket.closed);
+  return answer;
+}
+
+describe('the upgrade', () => {
+  it('takes a page of the same origin that speaks the protocol', async () => {
+    const client = await open();
+    expect(opened).toMatchObject([{ token: undefined, position: undefined }]);
+    await client.hear('room');
+  });
+
+  it('takes what is no page and so sends no origin', async () => {
+    await open({ protocols: [SUBPROTOCOL], origin: '' });
+    expect(opened.length).toBe(1);
+  });
+
+  it('takes the token and the position from the subprotocols', async () => {
+    await open({ protocols: [SUBPROTOCOL, 'rekeycast.token.abc_-9', 'rekeycast.at.3.17'] });
+    expect(opened).toMatchObject([{ token: 'abc_-9', position: { connection: 3, epoch: 17 } }]);
+  });
+
+  it.each(['rekeycast.at.', 'rekeycast.at.1', 'rekeycast.at.1.x', 'rekeycast.at.1.2.3', 'rekeycast.at.1.-2'])(
+    'knows no position where it says %s',
+    async (text) => {
+      await open({ protocols: [SUBPROTOCOL, 'rekeycast.token.abc', text] });
+      expect(opened).toMatchObject([{ token: 'abc', position: undefined }]);
+    },
+  );
+
+  it('knows no position in a number too long to be one', async () => {
+    await open({ protocols: [SUBPROTOCOL, 'rekeycast.at.1.1234567890'] });
+    expect(opened).toMatchObject([{ position: undefined }]);
+  });
+
+  it.each([
+    ['another path', '/other', [], '404', 'The WebSocket is at /ws.'],
+    ['the path with a query', '/ws?token=1', [], '404', 'The WebSocket is at /ws.'],
+    ['another origin', '/ws', ['Origin: http://evil.example'], '403', 'other origins'],
+    ['another port of this host', '/ws', ['Origin: http://127.0.0.1:1'], '403', 'other origins'],
+    ['an opaque origin', '/ws', ['Origin: null'], '403', 'other origins'],
+    ['no protocol', '/ws', [], '400', SUBPROTOCOL],
+    ['another protocol', '/ws', ['Sec-WebSocket-Protocol: chat, rekeycast.v0'], '400', SUBPROTOCOL],
+  ])('refuses %s in words', async (_what, path, headers, status, words) => {
+    const answer = await upgrade(path, headers);
+    expect(answer).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `));
+    expect(answer).toContain(words);
+    const [head, body] = answer.split('\r\n\r\n');
+    expect(head).toContain(`Content-Length: ${Buffer.byteLength(body!)}`);
+    expect(opened).toEqual([]);
+  });
+
+  it('outlives a visitor who is refused and hangs up before reading why', () => {
+    const socket = new PassThrough();
+    pages.upgrade({ url: '/other', headers: {} } as IncomingMessage, socket, Buffer.alloc(0));
+    expect(() => socket.emit('error', new Error('write ECONNRESET'))).not.toThrow();
+    expect(socket.destroyed).toBe(true);
+  });
+});
+
+describe('a message', () => {
+  it('is handed over', async () => {
+    const client = await open();
+    client.say(JOIN);
+    client.say({ type: 'answer', connection: 1, offer: 2, sdp: 'v=0' });
+    await until('both are here', () => messages.length === 2);
+    expect(messages).toEqual([JOIN, { type: 'answer', connection: 1, offer: 2, sdp: 'v=0' }]);
+  });
+
+  it.each([
+    ['no JSON', 'hello'],
+    ['an empty one', ''],
+    ['no message of the protocol', '{"type":"shutdown"}'],
+    ['not UTF-8', Buffer.from('ff00', 'hex').toString('latin1')],
+  ])('that is %s is refused, and the connection stays', async (_what, text) => {
+    const client = await open();
+    client.sayRaw(text);
+    expect(await client.hear('error')).toMatchObject({ code: 'MESSAGE_INVALID' });
+    client.say(JOIN);
+    await until('the next one is here', () => messages.length === 1);
+    expect(client.closeCode).toBeUndefined();
+  });
+
+  it('in binary is refused, even where its bytes spell a message', async () => {
+    const client = await open();
+    client.sayRaw(Buffer.from(JSON.stringify(JOIN)));
+    expect(await client.hear('error')).toMatchObject({ code: 'MESSAGE_INVALID' });
+    expect(messages).toEqual([]);
+  });
+
+  it('of exactly the limit is read; a byte more is refused in words, and the connection stays', async () => {
+    const client = await open();
+    const fill = (length: number) => ' '.repeat(length - JSON.stringify(JOIN).length) + JSON.stringify(JOIN);
+    client.sayRaw(fill(MAX_MESSAGE_BYTES));
+    await until('the largest is here', () => messages.length === 1);
+    client.sayRaw(fill(MAX_MESSAGE_BYTES + 1));
+    expect(await client.hear('error')).toMatchObject({
+      code: 'MESSAGE_TOO_LARGE',
+      message: expect.stringContaining(String(MAX_MESSAGE_BYTES + 1)),
+    });
+    client.say(JOIN);
+    await until('the next one is here', () => messages.length === 2);
+  });
+
+  it('more than twice the limit is not even read: the connection is closed', async () => {
+    const client = await open();
+    client.sayRaw('x'.repeat(2 * MAX_MESSAGE_BYTES + 1));
+    // RFC 6455 §7.4.1: 1009 is "message too big".
+    expect(await client.closed()).toBe(1009);
+    await until('the page is gone', () => closed.length === 1);
+    expect(messages).toEqual([]);
+    expect(pages.page(opened[0]!.page.id)).toBeUndefined();
+  });
+
+  it('too many are refused in words, and the page does not come back by itself', async () => {
+    const client = await open();
+    for (let i = 0; i < 200; i++) client.say(JOIN);
+    expect(await client.hear('error')).toMatchObject({ code: 'RATE_LIMITED' });
+    expect(await client.closed()).toBe(4003);
+    expect(messages.length).toBeGreaterThanOrEqual(40);
+    expect(messages.length).toBeLessThan(60);
+  });
+});
+
+describe('a page', () => {
+  it('that goes away is forgotten', async () => {
+    const client = await open();
+    const { page } = opened[0]!;
+    expect(pages.page(page.id)).toBe(page);
+    client.close();
+    await until('the page is gone', () => closed.length === 1);
+    expect(closed).toEqual([page]);
+    expect(pages.page(page.id)).toBeUndefined();
+  });
+
+  it('hears the code and the reason when everything closes', async () => {
+    const client = await open();
+    pages.close(1012, 'restart');
+    expect(await client.closed()).toBe(1012);
+  });
+
+  it('that does not answer is cut off a second later: a shutdown does not wait for it', async () => {
+    const socket = connect(http.port, '127.0.0.1');
+    const key = 'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==';
+    socket.write(
+      `GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n${key}\r\nSec-WebSocket-Protocol: ${SUBPROTOCOL}\r\n\r\n`,
+    );
+    await until('the page is there', () => opened.length === 1);
+    pages.close(1012, 'restart');
+    await until('the page is gone', () => closed.length === 1, 4_000);
+    socket.destroy();
+  });
+
+  it('may burst 40 messages, then ten a second', () => {
+    const page = new Page(1, fakeSocket());
+    const start = performance.now();
+    const taken = (now: number): number => {
+      let count = 0;
+      while (page.take(now)) count++;
+      return count;
+    };
+    expect(taken(start + 1)).toBe(40);
+    expect(taken(start + 1)).toBe(0);
+    expect(taken(start + 1_001)).toBe(10);
+    expect(taken(start + 600_000)).toBe(40);
+  });
+
+  it('is pinged, and cut off where the last ping got no answer', () => {
+    const socket = fakeSocket();
+    const page = new Page(1, socket);
+    page.beat();
+    expect(socket.calls).toEqual(['ping']);
+    page.alive = true;
+    page.beat();
+    expect(socket.calls).toEqual(['ping', 'ping']);
+    page.beat();
+    expect(socket.calls).toEqual(['ping', 'ping', 'terminate']);
+  });
+
+  it('is cut off where it does not take what is sent to it', () => {
+    const socket = fakeSocket();
+    const page = new Page(1, socket);
+    page.send({ type: 'role', role: 'viewer' });
+    socket.bufferedAmount = 1024 * 1024 + 1;
+    page.send({ type: 'role', role: 'viewer' });
+    expect(socket.calls).toEqual(['send {"type":"role","role":"viewer"}', 'terminate']);
+  });
+});
+
+/** A WebSocket that notes what is done to it. */
+function fakeSocket(): WebSocket & { calls: string[]; bufferedAmount: number } {
+  const calls: string[] = [];
+  const socket = {
+    calls,
+    bufferedAmount: 0,
+    send: (text: string) => calls.push(`send ${text}`),
+    ping: () => calls.push('ping'),
+    terminate: () => calls.push('terminate'),
+  };
+  return socket as unknown as WebSocket & { calls: string[]; bufferedAmount: number };
+}
