@@ -1,5 +1,5 @@
 import { networkInterfaces } from 'node:os';
-import { z } from 'zod/mini';
+import * as z from 'zod/mini';
 import { RekeycastError } from './errors.ts';
 import type { VideoCodec } from './signaling/sdp.ts';
 import type { Address } from './transport/address.ts';
@@ -29,40 +29,53 @@ export interface Config {
   readonly logLevel: string;
 }
 
-const port = z.coerce.number().check(z.int(), z.minimum(0), z.maximum(65_535));
+/** A port from `lowest` up. Plain digits: what else JavaScript takes for a number is a slip of the hand. */
+const port = (lowest: 0 | 1) => {
+  const words = `a port, ${lowest} to 65535`;
+  const range = z.number().check(z.minimum(lowest, words), z.maximum(65_535, words));
+  const digits = z.string().check(z.regex(/^\d{1,5}$/, words));
+  return z.pipe(z.pipe(digits, z.transform(Number)), range);
+};
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
 const duration = z.pipe(
-  z.string().check(z.regex(/^\d+(ms|s|m|h)$/, 'a duration such as 500ms, 5s, 10m or 1h')),
+  z.string().check(z.regex(/^\d{1,9}(ms|s|m|h)$/, 'a duration such as 500ms, 5s, 10m or 1h')),
   z.transform((text: string): Millis => Number.parseInt(text, 10) * UNITS[text.replace(/^\d+/, '')]!),
 );
+const oneOf = <const Name extends string>(names: readonly [Name, ...Name[]]) =>
+  z.enum(names, `one of ${names.join(', ')}`);
 const listOf = <Name extends string>(names: readonly [Name, ...Name[]]) =>
   z.pipe(
     z.pipe(
       z.string(),
       z.transform((text: string) => text.split(',').map((part) => part.trim())),
     ),
-    z.array(z.enum(names)).check(z.minLength(1)),
+    z.array(z.enum(names, `a list of ${names.join(', ')}`)),
   );
+/** Names are not resolved: offers and the UDP socket take addresses only. */
+const boundHost = z.pipe(
+  z.union([z.ipv4(), z.ipv6(), z.literal('localhost')], 'an IP address of this machine, or localhost'),
+  z.transform((host: string) => (host === 'localhost' ? '127.0.0.1' : host)),
+);
 
 const PROFILE_NAMES = Object.keys(SRTP_PROFILES) as [SrtpProfile, ...SrtpProfile[]];
 
 const environment = z.object({
-  HOST: z._default(z.string(), '0.0.0.0'),
-  PORT: z._default(port, 8080),
-  UDP_PORT: z.optional(port),
+  HOST: z._default(boundHost, '0.0.0.0'),
+  PORT: z._default(port(0), 8080),
+  UDP_PORT: z.optional(port(0)),
   STATE_DIR: z._default(z.string(), 'state'),
   KEYS_DIR: z._default(z.string(), 'keys'),
   RUNTIME_DIR: z.optional(z.string()),
-  RESUME: z._default(z.enum(['auto', 'strict']), 'auto'),
+  RESUME: z._default(oneOf(['auto', 'strict']), 'auto'),
   STALE_KEY_TTL: z._default(duration, 5_000),
   MEDIA_TTL: z._default(duration, 30_000),
   SESSION_TTL: z._default(duration, 600_000),
   REKEY_INTERVAL: z.optional(duration),
-  ANNOUNCED_ADDRESS: z.optional(z.union([z.ipv4(), z.ipv6()])),
-  ANNOUNCED_PORT: z.optional(port),
+  ANNOUNCED_ADDRESS: z.optional(z.union([z.ipv4(), z.ipv6()], 'an IP address')),
+  ANNOUNCED_PORT: z.optional(port(1)),
   VIDEO_CODECS: z._default(listOf(['VP8', 'H264']), ['VP8', 'H264']),
   SRTP_PROFILES: z._default(listOf(PROFILE_NAMES), PROFILE_NAMES),
-  LOG_LEVEL: z._default(z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']), 'info'),
+  LOG_LEVEL: z._default(oneOf(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']), 'info'),
 });
 
 /** Reads the environment. Throws `CONFIG_INVALID` naming the variable, what it is and what it takes. An empty variable counts as unset. */
@@ -74,9 +87,9 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   if (!result.success) {
     const problems = result.error.issues.map((issue) => {
       const name = String(issue.path[0]);
-      return `${name} is ${JSON.stringify(set[name])}: ${issue.message}`;
+      return `${name} is ${JSON.stringify(set[name])}, which is not ${issue.message}`;
     });
-    throw new RekeycastError('CONFIG_INVALID', problems.join('; '));
+    throw new RekeycastError('CONFIG_INVALID', [...new Set(problems)].join('; '));
   }
   const values = result.data;
   return Object.freeze({
@@ -106,7 +119,7 @@ export function candidateAddresses(config: Config, boundPort: number): readonly 
   const port = config.announced.port ?? boundPort;
   if (config.announced.address !== undefined) return [{ ip: config.announced.address, port }];
   const any = config.host === '0.0.0.0' || config.host === '::';
-  if (!any) return [{ ip: config.host === 'localhost' ? '127.0.0.1' : config.host, port }];
+  if (!any) return [{ ip: config.host, port }];
   return Object.values(networkInterfaces())
     .flatMap((addresses) => addresses ?? [])
     .filter(

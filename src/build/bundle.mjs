@@ -21,7 +21,8 @@ await Promise.all([
     target: 'node20.19',
     banner: { js: REQUIRE },
     sourcemap: true,
-    minifySyntax: true,
+    minify: true,
+    keepNames: true,
     logLevel: 'warning',
   }),
   build({

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { z } from 'zod/mini';
+import * as z from 'zod/mini';
 
 /**
  * What an operator's command asks a running server: one JSON line to its unix socket, one JSON line back, then both close.

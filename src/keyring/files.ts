@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { z } from 'zod/mini';
+import * as z from 'zod/mini';
 import { RekeycastError } from '../errors.ts';
 import { decodeUtf8, fromBase64Url, toBase64Url, utf8 } from '../util/bytes.ts';
 import { errorCode, type FileSystem, messageOf } from '../util/file-system.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod/mini';
+import * as z from 'zod/mini';
 import { type ClientMessage, MAX_MESSAGE_BYTES } from './protocol.ts';
 
 /** Longest SDP of an answer, in characters. Browsers' are about 3,000 here. */

@@ -96,15 +96,13 @@ function parseSdp(sdp: string): ReturnType<typeof sdpTransform.parse> | undefine
 }
 
 function parseFingerprint(attribute: { type: string; hash: string } | undefined): Fingerprint | undefined {
-  const algorithm = attribute?.type.toLowerCase();
-  if (
-    attribute === undefined ||
-    (algorithm !== 'sha-256' && algorithm !== 'sha-384' && algorithm !== 'sha-512')
-  ) {
-    return undefined;
-  }
-  if (!/^[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2})*$/.test(attribute.hash)) return undefined;
-  const digest = fromHex(attribute.hash.replaceAll(':', ''));
+  if (attribute === undefined) return undefined;
+  // Whatever its types say: what looks like a number is one.
+  const algorithm = String(attribute.type).toLowerCase();
+  const hash = String(attribute.hash);
+  if (algorithm !== 'sha-256' && algorithm !== 'sha-384' && algorithm !== 'sha-512') return undefined;
+  if (!/^[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2})*$/.test(hash)) return undefined;
+  const digest = fromHex(hash.replaceAll(':', ''));
   return digest.length === DIGEST_BYTES[algorithm] ? { algorithm, digest } : undefined;
 }
 

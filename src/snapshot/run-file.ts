@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
-import { z } from 'zod/mini';
+import * as z from 'zod/mini';
 import { decodeUtf8, utf8 } from '../util/bytes.ts';
 import { errorCode, type FileSystem, nodeFileSystem } from '../util/file-system.ts';
 
