@@ -22,7 +22,6 @@ await Promise.all([
     banner: { js: REQUIRE },
     sourcemap: true,
     minify: true,
-    keepNames: true,
     logLevel: 'warning',
   }),
   build({

@@ -14,8 +14,8 @@ import { RekeycastError } from '../errors.ts';
 import { type AdminRequest, type AdminResponse, adminSocketPath } from '../keyring/admin-protocol.ts';
 import type { Logger } from '../log.ts';
 import { AdminSocket } from '../signaling/admin.ts';
-import { HttpPort } from '../signaling/http.ts';
-import { PageSockets } from '../signaling/ws.ts';
+import { HttpPort, type RequestHandler } from '../signaling/http.ts';
+import type { PageSockets } from '../signaling/ws.ts';
 import { announceServer } from '../snapshot/run-file.ts';
 import type { IdentitySnapshot, MediaSnapshot } from '../snapshot/schema.ts';
 import { UdpSocket } from '../transport/socket.ts';
@@ -60,7 +60,8 @@ class Server implements RunningServer {
   #admin: AdminSocket | undefined;
   #announced: { withdraw(): void } | undefined;
   #mediaFailed = false;
-  readonly #pages: PageSockets;
+  /** Absent until the media flows. */
+  #pages: PageSockets | undefined;
   #ready = false;
   #timer: NodeJS.Timeout | undefined;
   #timerAt: Millis | undefined;
@@ -69,12 +70,6 @@ class Server implements RunningServer {
   constructor(config: Config, log: Logger) {
     this.#config = config;
     this.#log = log;
-    this.#pages = new PageSockets({
-      opened: (page, token, position) =>
-        this.#run((now) => this.#broadcast.openPage(page.id, token, position, now)),
-      message: (page, message) => this.#run((now) => this.#broadcast.handleMessage(page.id, message, now)),
-      closed: (page) => this.#run((now) => this.#broadcast.closePage(page.id, now)),
-    });
   }
 
   get port(): number {
@@ -87,13 +82,12 @@ class Server implements RunningServer {
 
   async start(): Promise<void> {
     const { host, port, udpPort } = this.#config;
-    const site =
-      deferred<Parameters<typeof HttpPort.bind>[2] extends Promise<infer Handler> ? Handler : never>();
+    const site = deferred<RequestHandler>();
     [this.#udp, this.#http] = await bindBoth(
       UdpSocket.bind(host, udpPort),
       HttpPort.bind(host, port, site.promise, (request, socket, head) => {
-        if (this.#ready) this.#pages.upgrade(request, socket, head);
-        else socket.destroy();
+        if (this.#pages === undefined) socket.destroy();
+        else this.#pages.upgrade(request, socket, head);
       }),
     );
     try {
@@ -102,9 +96,7 @@ class Server implements RunningServer {
         this.#run((now) => this.#broadcast.handleDatagram(datagram, from, now)),
       );
       this.#run((now) => this.#broadcast.handleTimeout(now));
-      // The page comes after the media: hono takes longer to load than the first packet to leave.
-      const { createSite } = await import('../signaling/site.ts');
-      site.resolve(await createSite(PUBLIC, () => this.#ready));
+      site.resolve(await this.#openFront());
     } catch (error) {
       this.#udp.close();
       this.#http.close();
@@ -123,7 +115,7 @@ class Server implements RunningServer {
     clearTimeout(this.#timer);
     this.#udp.receive(() => undefined);
     // RFC 6455 §7.4.1 and its registry: 1012 is "service restart"; the pages come back by themselves.
-    this.#pages.close(1012, 'restart');
+    this.#pages?.close(1012, 'restart');
     this.#broadcast.refreshMedia(monotonicNow());
     await this.#identity.flush();
     this.#announced?.withdraw();
@@ -131,6 +123,21 @@ class Server implements RunningServer {
     this.#udp.close();
     this.#http.close();
     this.#broadcast.close();
+  }
+
+  /** The page and its WebSocket come after the media: their libraries take longer to load than the first packet to leave. */
+  async #openFront(): Promise<RequestHandler> {
+    const [{ createSite }, { PageSockets }] = await Promise.all([
+      import('../signaling/site.ts'),
+      import('../signaling/ws.ts'),
+    ]);
+    this.#pages = new PageSockets({
+      opened: (page, token, position) =>
+        this.#run((now) => this.#broadcast.openPage(page.id, token, position, now)),
+      message: (page, message) => this.#run((now) => this.#broadcast.handleMessage(page.id, message, now)),
+      closed: (page) => this.#run((now) => this.#broadcast.closePage(page.id, now)),
+    });
+    return createSite(PUBLIC, () => this.#ready);
   }
 
   async #openAdmin(): Promise<void> {
@@ -259,12 +266,12 @@ class Server implements RunningServer {
           break;
         case 'message': {
           const { page, message } = output;
-          if (output.afterWrite) this.#identity.afterWrite(() => this.#pages.page(page)?.send(message));
-          else this.#pages.page(page)?.send(message);
+          if (output.afterWrite) this.#identity.afterWrite(() => this.#pages?.page(page)?.send(message));
+          else this.#pages?.page(page)?.send(message);
           break;
         }
         case 'disconnect':
-          this.#pages.page(output.page)?.close(output.code, output.reason);
+          this.#pages?.page(output.page)?.close(output.code, output.reason);
           break;
         case 'identity-changed':
           this.#identity.request();
