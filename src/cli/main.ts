@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** The `rekeycast` command. Exit codes: 0 done, 1 failed, 2 called wrongly. */
 import module from 'node:module';
+import { fileURLToPath } from 'node:url';
 import { RekeycastError } from '../errors.ts';
 
 const HELP = `rekeycast - a WebRTC broadcast server that survives kill -9 on fresh keys
@@ -14,12 +15,15 @@ Usage:
 Settings are environment variables: HOST, PORT, UDP_PORT, STATE_DIR, KEYS_DIR, RUNTIME_DIR and others; see README.md.
 `;
 
+type CompileCache = { readonly enableCompileCache?: (directory: string) => unknown };
+
 async function main(argv: readonly string[]): Promise<number> {
   const [command, ...rest] = argv;
   switch (command) {
     case 'serve': {
-      // Where Node can (22.8 and later), compiled code is kept: a restart is shorter by what compiling takes.
-      (module as { enableCompileCache?: () => unknown }).enableCompileCache?.();
+      // Where Node can (22.8 and later), compiled code is kept beside the program: a restart is shorter by what compiling takes. Not in
+      // Node's default place, a directory of /tmp that another user could have laid.
+      (module as CompileCache).enableCompileCache?.(fileURLToPath(new URL('.cache', import.meta.url)));
       const { serve } = await import('./serve.ts');
       return serve(rest);
     }
