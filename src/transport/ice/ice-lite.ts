@@ -50,11 +50,11 @@ export function createIceCredentials(rng: RandomSource): IceCredentials {
   return { ufrag: iceChars(randomBytes(rng, 6)), pwd: iceChars(randomBytes(rng, 18)) };
 }
 
-/** One side of one connection. Holds two generations of credentials while an ICE restart is under way. */
+/** One side of one connection. Holds earlier generations of credentials while an ICE restart is under way. */
 export class IceLite {
   readonly drops = new Counters<IceDropReason>();
   #current: Generation;
-  #previous: Generation | undefined;
+  #previous: readonly Generation[] = [];
   readonly #validated = new Map<string, Address>();
   #selected: Address | undefined;
   #heardAt: Millis | undefined;
@@ -86,8 +86,7 @@ export class IceLite {
   }
 
   get ufrags(): readonly string[] {
-    const previous = this.#previous === undefined ? [] : [this.#previous.credentials.ufrag];
-    return [this.#current.credentials.ufrag, ...previous];
+    return [this.#current, ...this.#previous].map(({ credentials }) => credentials.ufrag);
   }
 
   /** Whether DTLS and SRTP from this address may be this peer's. */
@@ -97,7 +96,8 @@ export class IceLite {
 
   /** Starts an ICE restart (RFC 8445 §9): the credentials in use stay valid until an address is nominated under the new ones. */
   restart(credentials: IceCredentials): void {
-    this.#previous = this.#current;
+    // The last is in use. Of restarts that others have overtaken, the browser may have applied the newest.
+    this.#previous = [this.#current, ...this.#previous.slice(-1)];
     this.#current = { credentials, remoteUfrag: undefined };
   }
 
@@ -130,9 +130,7 @@ export class IceLite {
   }
 
   #generationOf(message: StunMessage): Generation | undefined {
-    return [this.#current, this.#previous].find(
-      (generation) => generation !== undefined && matches(generation, message.username),
-    );
+    return [this.#current, ...this.#previous].find((generation) => matches(generation, message.username));
   }
 
   #validate(from: Address): boolean {
@@ -150,7 +148,7 @@ export class IceLite {
   /** Old credentials go when the peer has nominated an address under the new ones: until then the old path carries media. */
   #nominate(from: Address, generation: Generation): void {
     this.#selected = this.#validated.get(addressKey(from));
-    if (generation === this.#current) this.#previous = undefined;
+    if (generation === this.#current) this.#previous = [];
   }
 
   #drop(reason: IceDropReason): undefined {
@@ -173,9 +171,10 @@ interface Generation {
 
 /** USERNAME is "local:remote" (RFC 8445 §7.2.2). The remote half is checked as soon as the answer has told it. */
 function matches(generation: Generation, username: string | undefined): boolean {
-  if (username === undefined) return false;
-  const colon = username.indexOf(':');
+  const colon = username?.indexOf(':') ?? -1;
   return (
+    username !== undefined &&
+    colon >= 0 &&
     username.slice(0, colon) === generation.credentials.ufrag &&
     (generation.remoteUfrag === undefined || username.slice(colon + 1) === generation.remoteUfrag)
   );

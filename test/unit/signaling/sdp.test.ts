@@ -191,7 +191,7 @@ describe('parseAnswer', () => {
 
   it('takes an answer without video for one without video', () => {
     expect(parseAnswer(text.replace('m=video 9', 'm=video 0'))).toMatchObject({ audio: true, video: false });
-    const inactive = text.replace(/(m=video[^]*)a=recvonly/, '$1a=inactive');
+    const inactive = text.replace(/(m=video[\s\S]*)a=recvonly/, '$1a=inactive');
     expect(parseAnswer(inactive)).toMatchObject({ audio: true, video: false });
   });
 
