@@ -97,6 +97,10 @@ export class VirtualWorld {
     return this.#bench.keysDir;
   }
 
+  get runtimeDir(): string {
+    return this.#bench.runtimeDir;
+  }
+
   /** Starts a server from what is on file. */
   async start(): Promise<Broadcast> {
     this.#bench.now = this.#wall();
@@ -303,7 +307,10 @@ export class VirtualWorld {
 }
 
 /** Tells under which index of these keys a datagram is authentic. */
-function opener(profile: SrtpProfile, master: SrtpMasterKey): (datagram: Uint8Array) => string | undefined {
+export function opener(
+  profile: SrtpProfile,
+  master: SrtpMasterKey,
+): (datagram: Uint8Array) => string | undefined {
   const transform = createTransform(profile, deriveSessionKeys(profile, master));
   return (datagram) => {
     const kind = classifyDatagram(datagram);
