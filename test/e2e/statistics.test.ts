@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Broadcast } from '../support/broadcast.ts';
-import type { TestPage } from '../support/test-page.ts';
 import { until } from '../support/wait.ts';
 
 const OBSERVED_PACKETS = 1_000;
@@ -17,17 +16,10 @@ beforeAll(async () => {
 afterAll(() => broadcast?.dispose());
 
 describe('what Chromium measures of a healthy broadcast', { timeout: 60_000 }, () => {
-  it('has the encoder at more than 500 kbit/s after ten seconds', async () => {
-    await until(
-      'the bitrate is up',
-      async () => {
-        const out = await broadcast.broadcaster.stat('outbound-rtp', 'video');
-        return (
-          Number(out.targetBitrate) > MIN_BITRATE && (await sendRate(broadcast.broadcaster)) > MIN_BITRATE
-        );
-      },
-      15_000,
-    );
+  it('aims the encoder at more than 500 kbit/s within ten seconds or so', async () => {
+    const target = async (): Promise<number> =>
+      Number((await broadcast.broadcaster.stat('outbound-rtp', 'video')).targetBitrate);
+    await until('the bitrate is up', async () => (await target()) > MIN_BITRATE, 12_000);
   });
 
   it.each(['audio', 'video'] as const)('has no loss to speak of and little jitter in %s', async (kind) => {
@@ -76,14 +68,3 @@ describe('what Chromium measures of a healthy broadcast', { timeout: 60_000 }, (
     expect(after - before).toBeLessThanOrEqual(1);
   });
 });
-
-/** Bits a second between two looks at the sender's counters. */
-async function sendRate(page: TestPage): Promise<number> {
-  const first = await page.stat('outbound-rtp', 'video');
-  const last = await until('the counters moved', async () => {
-    const now = await page.stat('outbound-rtp', 'video');
-    return Number(now.timestamp) - Number(first.timestamp) >= 900 ? now : undefined;
-  });
-  const bytes = Number(last.bytesSent) - Number(first.bytesSent);
-  return (bytes * 8_000) / (Number(last.timestamp) - Number(first.timestamp));
-}
