@@ -17,16 +17,17 @@ export interface Connection {
   pending: PendingOffer | undefined;
   /** When its present keys came; `undefined` while it has none that are fresh. */
   keyedAt: Millis | undefined;
+  /** The room has been told of it. */
+  inRoom: boolean;
 }
 
 export interface PendingOffer {
   readonly sentAt: Millis;
   /** Past this the attempt is given up and a replacement is made. */
   readonly deadline: Millis;
-  readonly inPlace: boolean;
 }
 
-/** Where a page says it stands: the connection in use and the epoch of the last offer it has answered. */
+/** Where a page stands: the connection in use and the epoch of the last offer that it has applied to that one. */
 export interface PagePosition {
   readonly connection: number;
   readonly epoch: number;

@@ -77,7 +77,7 @@ export type SessionOutput =
   | { readonly kind: 'rtcp'; readonly connection: Connection; readonly packet: Uint8Array }
   /** A re-key in place begins: what is sent from now on may have to be sent again. */
   | { readonly kind: 'rekey-started'; readonly connection: Connection }
-  /** Fresh keys; `first`: this connection had none before. */
+  /** Fresh keys; `first`: the room does not know this connection, or not any more. */
   | { readonly kind: 'keyed'; readonly connection: Connection; readonly first: boolean }
   /** No media for this connection any more. */
   | { readonly kind: 'closed'; readonly connection: Connection }
@@ -162,13 +162,15 @@ export class Session {
       epoch: record.epoch,
       pending: undefined,
       keyedAt: undefined,
+      inRoom: true,
     };
     this.#lastNumber = record.number;
   }
 
-  /** What of this session survives; `undefined` before its first answer. */
+  /** What of this session survives; `undefined` before the first answer of a connection of its role. */
   captureConnection(): ConnectionRecord | undefined {
-    const connection = this.#current ?? this.#next;
+    // The record has no role of its own: a connection of another one would come back as what it is not.
+    const connection = this.connections.find(({ role }) => role === this.role);
     const identity = connection?.peer.captureIdentity();
     if (connection === undefined || identity === undefined) return undefined;
     const { ufrag, pwd } = connection.peer.iceCredentials;
@@ -193,10 +195,12 @@ export class Session {
     if (current === undefined && position === undefined) this.#connect('first', now);
     else if (
       current?.keyedAt !== undefined &&
-      this.#next === undefined &&
+      current.role === this.role &&
       position?.connection === current.number
     ) {
       this.#tellKeyed(current);
+      // The offer of what was being brought up beside it went with the page's last link.
+      if (this.#next !== undefined) this.#connect('replacement', now, 'resume');
     } else this.rekey('resume', now);
   }
 
@@ -209,7 +213,8 @@ export class Session {
   /** Replaces the keys; does nothing while the page is away. */
   rekey(reason: RekeyReason, now: Millis): void {
     if (!this.#attached || this.#closed) return;
-    const way = planRekey(reason, this.capabilities, this.#current, this.#position);
+    const current = this.#current?.role === this.role ? this.#current : undefined;
+    const way = planRekey(reason, this.capabilities, current, this.#position);
     if (way === 'in-place') this.#rekeyInPlace(reason, now);
     else this.#connect('replacement', now, reason);
   }
@@ -218,6 +223,7 @@ export class Session {
   changeRole(role: Role, now: Millis): void {
     if (role === this.role) return;
     this.role = role;
+    this.#closeConnection('next');
     if (this.#current?.role === 'broadcaster') this.#closeConnection('current');
     this.#outputs.push({ kind: 'message', message: { type: 'role', role } }, { kind: 'changed' });
     if (this.#attached) this.#connect('replacement', now);
@@ -308,6 +314,7 @@ export class Session {
       epoch: (this.#current?.epoch ?? -1) + 1,
       pending: undefined,
       keyedAt: undefined,
+      inRoom: false,
     };
     this.#next = connection;
     this.#offer(connection, kind, reason, ice, now);
@@ -320,14 +327,12 @@ export class Session {
     ice: IceCredentials,
     now: Millis,
   ): void {
-    const inPlace = kind === 'rekey';
     this.#retryAt = undefined;
     connection.offers++;
     connection.keyedAt = undefined;
     connection.pending = {
       sentAt: now,
-      deadline: now + (inPlace ? IN_PLACE_DEADLINE : CONNECT_DEADLINE),
-      inPlace,
+      deadline: now + (kind === 'rekey' ? IN_PLACE_DEADLINE : CONNECT_DEADLINE),
     };
     connection.peer.offer(connection.epoch, ice, now);
     this.#outputs.push({
@@ -369,7 +374,7 @@ export class Session {
       this.#outputs.push({ kind: 'message', message: error });
       return;
     }
-    this.#position = { connection: this.#current?.number ?? connection.number, epoch: connection.epoch };
+    if (connection === this.#current) this.#moveTo(connection);
     connection.peer.acceptAnswer(answer, now);
     this.#outputs.push({ kind: 'changed' });
     this.#drainPeer(connection, now);
@@ -427,9 +432,10 @@ export class Session {
 
   #handleKeyed(connection: Connection, epoch: number, now: Millis): void {
     const sinceOfferMs = connection.pending && now - connection.pending.sentAt;
-    const first = connection.pending?.inPlace !== true;
+    const first = !connection.inRoom;
     connection.pending = undefined;
     connection.keyedAt = now;
+    connection.inRoom = true;
     this.#event({ event: 'keyed', connection: connection.id, epoch, sinceOfferMs });
     this.#outputs.push({ kind: 'keyed', connection, first }, { kind: 'changed' });
     this.#tellKeyed(connection);
@@ -450,12 +456,20 @@ export class Session {
     this.#next = undefined;
     this.#closeConnection('current');
     this.#current = next;
+    this.#moveTo(next);
     this.#outputs.push({ kind: 'changed' });
+  }
+
+  /** The page uses this connection and has applied its last offer. */
+  #moveTo({ number, epoch }: Connection): void {
+    this.#position = { connection: number, epoch };
   }
 
   /** No browser is left silent: what did not work in place, or at the first try, is tried with a connection of its own. */
   #giveUpAttempt(connection: Connection, now: Millis): void {
     connection.pending = undefined;
+    // Keys of a handshake that has failed in the end are gone.
+    connection.keyedAt = undefined;
     if (connection === this.#next) this.#closeConnection('next');
     this.#retryAt = now + Math.min(this.#failures * RETRY_STEP, MAX_RETRY_DELAY);
     this.#failures++;
@@ -463,6 +477,7 @@ export class Session {
 
   #loseConsent(connection: Connection, now: Millis): void {
     connection.keyedAt = undefined;
+    connection.inRoom = false;
     connection.peer.close();
     this.#event({ event: 'consent-lost', connection: connection.id });
     this.#outputs.push({ kind: 'closed', connection }, { kind: 'changed' });
