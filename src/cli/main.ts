@@ -9,6 +9,7 @@ const HELP = `rekeycast - a WebRTC broadcast server that survives kill -9 on fre
 Usage:
 
   rekeycast serve          run the server in the foreground
+  rekeycast rekey          replace the keys of every live session, unnoticed
   rekeycast keys status    show the snapshot keys
   rekeycast keys rotate    replace the snapshot key
 
@@ -30,6 +31,10 @@ async function main(argv: readonly string[]): Promise<number> {
     case 'keys': {
       const { runKeys } = await import('./keys.ts');
       return runKeys(rest, process.env, process);
+    }
+    case 'rekey': {
+      const { rekey } = await import('./rekey.ts');
+      return rekey(rest, process.env);
     }
     case 'help':
     case '--help':

@@ -36,7 +36,7 @@ import { Peer } from '../transport/peer.ts';
 import type { SrtpProfile } from '../transport/srtp/profile.ts';
 import { type MediaProtector, PlainProtector } from '../transport/srtp/protector.ts';
 import { fromHex, toHex } from '../util/bytes.ts';
-import { earliest, type Millis, type WallMillis } from '../util/clock.ts';
+import type { Millis, WallMillis } from '../util/clock.ts';
 import { Counters } from '../util/counters.ts';
 import { type RandomSource, randomBytes } from '../util/rng.ts';
 import type { Secret } from '../util/secret.ts';
@@ -109,6 +109,8 @@ export class Broadcast {
   readonly #tokens: ResumeTokens;
   readonly #protector: MediaProtector = new PlainProtector();
   readonly #sessions = new Map<string, Session>();
+  /** When each session wants its next timeout, as of when it was last touched. */
+  readonly #deadlines = new Map<Session, Millis>();
   readonly #connections = new Map<string, Attached>();
   /** Connections by local ufrag and by address. An entry is a hint: the peer itself says whether it holds. */
   readonly #byUfrag = new Map<string, string>();
@@ -245,8 +247,8 @@ export class Broadcast {
 
   handleTimeout(now: Millis): void {
     this.#now = now;
-    for (const session of this.#sessions.values()) {
-      if ((session.nextTimeout() ?? Number.POSITIVE_INFINITY) > now) continue;
+    for (const [session, deadline] of this.#deadlines) {
+      if (deadline > now) continue;
       session.handleTimeout(now);
       this.#drain(session, now);
     }
@@ -256,9 +258,9 @@ export class Broadcast {
   }
 
   nextTimeout(): Millis | undefined {
-    let next = this.#room.nextTimeout();
-    for (const session of this.#sessions.values()) next = earliest(next, session.nextTimeout());
-    return next;
+    let next = this.#room.nextTimeout() ?? Number.POSITIVE_INFINITY;
+    for (const deadline of this.#deadlines.values()) if (deadline < next) next = deadline;
+    return next === Number.POSITIVE_INFINITY ? undefined : next;
   }
 
   pollOutput(): BroadcastOutput | undefined {
@@ -328,7 +330,10 @@ export class Broadcast {
         next: record.nextTokenHash.length === 0 ? undefined : record.nextTokenHash,
       });
       if (record.role === 'broadcaster') this.#broadcaster = { session: session.id, since: now };
-      if (record.connection === undefined) continue;
+      if (record.connection === undefined) {
+        this.#drain(session, now);
+        continue;
+      }
       const id = connectionId(record.id, record.connection.number);
       const stale = contexts.get(id);
       contexts.delete(id);
@@ -483,6 +488,7 @@ export class Broadcast {
       this.#handleSessionOutput(session, output, now);
     }
     for (const connection of session.connections) this.#route(session, connection);
+    this.#deadlines.set(session, session.nextTimeout() ?? Number.POSITIVE_INFINITY);
     if (session.closed) this.#removeSession(session);
   }
 
@@ -639,6 +645,7 @@ export class Broadcast {
   }
 
   #removeSession(session: Session): void {
+    this.#deadlines.delete(session);
     if (!this.#sessions.delete(session.id)) return;
     this.#tokens.remove(session.id);
     const page = this.#pageOf.get(session.id);
