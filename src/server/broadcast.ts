@@ -534,8 +534,18 @@ export class Broadcast {
   /** Media of the broadcaster's replacement connection takes over with its first video packet, which is a keyframe's. */
   #handleRtp(connection: Connection, packet: Uint8Array, now: Millis): void {
     if (connection.role !== 'broadcaster') return;
-    if (connection.id !== this.#room.producer && isVideo(packet)) this.#room.setProducer(connection.id, now);
+    if (isVideo(packet) && this.#succeeds(connection)) this.#room.setProducer(connection.id, now);
     this.#room.handleProducerRtp(connection.id, packet, now);
+  }
+
+  /** Until the page closes the one before, both carry media: there is no way back to that one. */
+  #succeeds(connection: Connection): boolean {
+    const { producer = '' } = this.#room;
+    if (producer === connection.id) return false;
+    const before = this.#connections.get(producer)?.connection;
+    return (
+      before === undefined || !isOfSameSession(producer, connection.id) || connection.number > before.number
+    );
   }
 
   #handleKeyed(connection: Connection, first: boolean, now: Millis): void {

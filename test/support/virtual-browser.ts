@@ -57,8 +57,7 @@ export class VirtualBrowser {
   /** RTCPeerConnections ever made. */
   made = 0;
   #nextPort = 40_000;
-  /** The broadcaster's numbering, as one encoder has it over re-keys of its connection. */
-  readonly video: { ssrc: number; sequence: number; timestamp: number; keyframe: boolean };
+  readonly #firstSequence: number;
 
   constructor(options: {
     name: string;
@@ -75,12 +74,7 @@ export class VirtualBrowser {
     this.#rng = options.rng;
     this.#server = options.server;
     this.#ports = options.ports;
-    this.video = {
-      ssrc: 0x1000 + options.ip.length,
-      sequence: options.firstSequence ?? 1000,
-      timestamp: 90_000,
-      keyframe: true,
-    };
+    this.#firstSequence = options.firstSequence ?? 1000;
   }
 
   get rng(): RandomSource {
@@ -111,6 +105,7 @@ export class VirtualBrowser {
         break;
       case 'close':
         this.connections.delete(message.connection);
+        if (message.connection === this.inUse) this.inUse = Math.max(0, ...this.connections.keys());
         break;
       case 'error':
         this.errors.push(message.code);
@@ -136,14 +131,22 @@ export class VirtualBrowser {
   }
 
   #applyOffer(offer: Offer, now: Millis): void {
+    // What was being brought up is overtaken, also where the server had no chance to say so.
+    for (const number of this.connections.keys()) {
+      if (number !== this.inUse && number !== offer.connection) this.connections.delete(number);
+    }
     let connection = this.connections.get(offer.connection);
     if (connection === undefined) {
-      connection = new VirtualConnection(this, this.#identity, this.#server, (port, datagram) =>
-        this.#ports.transmit({ ip: this.#ip, port }, datagram),
+      connection = new VirtualConnection(
+        this,
+        this.#identity,
+        this.#server,
+        (port, datagram) => this.#ports.transmit({ ip: this.#ip, port }, datagram),
+        this.#firstSequence + this.made * 5_000,
       );
       this.made++;
       this.connections.set(offer.connection, connection);
-      if (offer.kind !== 'replacement') this.inUse = offer.connection;
+      if (this.current === undefined) this.inUse = offer.connection;
     }
     const sdp = connection.apply(offer, ++this.#nextPort, now);
     this.#ports.say({ type: 'answer', connection: offer.connection, offer: offer.offer, sdp });
@@ -176,15 +179,18 @@ export class VirtualConnection {
   #frameAt: Millis = 0;
   #sent = new Map<number, Uint8Array>();
   #rtxSequence = 1;
-  #index = new Map<number, number>();
+  /** The broadcaster's numbering, as one encoder has it over re-keys of its connection. */
+  readonly #video: { sequence: number; timestamp: number; keyframe: boolean };
 
   constructor(
     browser: VirtualBrowser,
     identity: DtlsIdentity,
     server: Address,
     transmit: (port: number, datagram: Uint8Array) => void,
+    firstSequence: number,
   ) {
     this.#browser = browser;
+    this.#video = { sequence: firstSequence, timestamp: 90_000, keyframe: true };
     this.#identity = identity;
     this.#server = server;
     this.#transmit = transmit;
@@ -273,17 +279,14 @@ export class VirtualConnection {
     });
     this.#send = SrtpSendContext.create(profile, copy(local));
     this.#receive = SrtpReceiveContext.create(profile, copy(remote));
-    this.#index.clear();
     if (this.role === 'broadcaster') {
-      this.#browser.video.keyframe = true;
+      this.#video.keyframe = true;
       if (this.#browser.inUse !== this.#number) this.#browser.playing(this.#number);
     }
   }
 
   #sendFrame(): void {
-    const { video } = this.#browser;
-    // A broadcaster with two connections encodes for both; the numbering of this model belongs to the newest.
-    if (this.#number !== Math.max(...this.#browser.connections.keys())) return;
+    const video = this.#video;
     const keyframe = video.keyframe;
     video.keyframe = false;
     video.timestamp += FRAME_INTERVAL * 90;
@@ -294,7 +297,7 @@ export class VirtualConnection {
         payloadType: PAYLOAD_TYPE.vp8,
         sequenceNumber: sequence & 0xffff,
         timestamp: video.timestamp >>> 0,
-        ssrc: video.ssrc + this.#number,
+        ssrc: 0x1000 + this.#number,
         payload: vp8Payload(keyframe && i === 0, sequence),
       });
       this.#sent.set(sequence & 0xffff, packet);
@@ -322,7 +325,7 @@ export class VirtualConnection {
     for (const packet of (compound && parseRtcp(compound)) ?? []) {
       if (packet.type === 'pli') {
         this.plis++;
-        this.#browser.video.keyframe = true;
+        this.#video.keyframe = true;
       } else if (packet.type === 'nack') {
         for (const sequence of packet.sequences) this.#retransmit(sequence);
       }

@@ -28,6 +28,8 @@ export interface WorldOptions {
   readonly loss?: number;
   readonly duplication?: number;
   readonly oneWay?: Millis;
+  /** As `oneWay`, of signaling; the same where it is absent. */
+  readonly signalingOneWay?: Millis;
   readonly jitter?: Millis;
   readonly broadcast?: Partial<BroadcastOptions>;
   readonly strict?: boolean;
@@ -63,6 +65,7 @@ export class VirtualWorld {
   #instance = 0;
   readonly #pages = new Map<number, VirtualBrowser>();
   readonly #pageOf = new Map<VirtualBrowser, number>();
+  readonly #isolated = new Set<VirtualBrowser>();
   #pageCount = 0;
   #writes: Promise<void> = Promise.resolve();
 
@@ -154,8 +157,10 @@ export class VirtualWorld {
       rng: seededRandom(this.#options.seed * 77 + number),
       server: SERVER,
       ports: {
-        transmit: (from, datagram) =>
-          this.#deliver(() => this.broadcast?.handleDatagram(datagram, from, this.now), true),
+        transmit: (from, datagram) => {
+          if (this.#isolated.has(browser)) return;
+          this.#deliver(() => this.broadcast?.handleDatagram(datagram, from, this.now), true);
+        },
         say: (message) => this.#say(browser, message),
       },
       ...options,
@@ -190,6 +195,12 @@ export class VirtualWorld {
     this.#pages.delete(page);
     this.broadcast?.closePage(page, this.now);
     this.#drain();
+  }
+
+  /** Takes a browser's UDP away, or gives it back. Its signaling goes on. */
+  isolate(browser: VirtualBrowser, isolated: boolean): void {
+    if (isolated) this.#isolated.add(browser);
+    else this.#isolated.delete(browser);
   }
 
   say(browser: VirtualBrowser, message: ClientMessage): void {
@@ -275,7 +286,8 @@ export class VirtualWorld {
         const { to, datagram } = output;
         this.sent.push({ to, datagram });
         const browser = this.browsers.find((_, i) => to.ip === `10.0.1.${i + 1}`);
-        this.#deliver(() => browser?.handleDatagram(to, datagram, this.now), true);
+        if (browser !== undefined && !this.#isolated.has(browser))
+          this.#deliver(() => browser.handleDatagram(to, datagram, this.now), true);
       } else if (output.kind === 'message') {
         const { page, message, afterWrite } = output;
         const browser = this.#pages.get(page);
@@ -297,10 +309,11 @@ export class VirtualWorld {
   /** Media is lost, doubled and reordered; signaling is a stream. */
   #deliver(run: () => void, lossy: boolean): void {
     const { loss = 0, duplication = 0, oneWay = 10, jitter = 0 } = this.#options;
+    const { signalingOneWay = oneWay } = this.#options;
     if (lossy && this.#next() < loss) return;
     const copies = lossy && this.#next() < duplication ? 2 : 1;
     for (let i = 0; i < copies; i++) {
-      const at = this.now + oneWay + (lossy ? this.#next() * jitter : 0);
+      const at = this.now + (lossy ? oneWay + this.#next() * jitter : signalingOneWay);
       this.#queue.push({ at, order: this.#order++, run });
     }
   }
