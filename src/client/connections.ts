@@ -29,10 +29,12 @@ export interface ApplyOffer {
   readonly sdp: string;
 }
 
-/** Where the page stands: the connection in use and the epoch of the last offer that was applied to it. */
+/** Where the page stands: the connection in use, the epoch of the last offer that the browser was given for it, and how that went. */
 export interface Position {
   readonly connection: number;
   readonly epoch: number;
+  /** The DTLS association of that epoch is complete: the browser waits for no other handshake. */
+  readonly settled: boolean;
 }
 
 export type OfferMessage = Extract<ServerMessage, { type: 'offer' }>;
@@ -66,8 +68,11 @@ interface Connection {
   /** An in-place re-key that the server has not confirmed. */
   rekeying: boolean;
   rekeyedAt: Millis | undefined;
-  /** Epoch of the last offer that the browser has applied. */
-  appliedEpoch: number | undefined;
+  /** Epoch of the last offer that the browser was given, and of the last that it has answered. */
+  givenEpoch: number;
+  answeredEpoch: number | undefined;
+  /** The DTLS association of the answered epoch is complete. */
+  settled: boolean;
   keyed: boolean;
   progressAt: Millis | undefined;
   frameAt: Millis | undefined;
@@ -107,8 +112,8 @@ export class Connections {
 
   get position(): Position | undefined {
     const shown = this.#inUse;
-    if (shown?.appliedEpoch === undefined || !this.#isCurrent(shown)) return undefined;
-    return { connection: shown.connection, epoch: shown.appliedEpoch };
+    if (shown?.answeredEpoch === undefined || !this.#isCurrent(shown)) return undefined;
+    return { connection: shown.connection, epoch: shown.givenEpoch, settled: shown.settled };
   }
 
   /** The page joins anew: what it has belongs to a session that the server does not know. */
@@ -150,7 +155,7 @@ export class Connections {
   handleAnswered(peer: number, epoch: number): number | undefined {
     const entry = this.#byPeer(peer);
     if (entry === undefined) return undefined;
-    entry.appliedEpoch = epoch;
+    entry.answeredEpoch = epoch;
     return this.#isCurrent(entry) ? entry.connection : undefined;
   }
 
@@ -164,10 +169,18 @@ export class Connections {
     return entry.peer;
   }
 
+  /** The state of the DTLS transport has changed. What it says before the last offer is answered is of the association before. */
+  handleTransport(peer: number, connected: boolean): void {
+    const entry = this.#byPeer(peer);
+    if (entry !== undefined) entry.settled = connected && entry.answeredEpoch === entry.givenEpoch;
+  }
+
   /** The offer could not be applied. */
   handleAnswerFailed(peer: number, now: Millis): void {
     const entry = this.#byPeer(peer);
-    if (entry === undefined || !this.#isCurrent(entry)) return;
+    if (entry === undefined) return;
+    entry.givenEpoch = entry.answeredEpoch ?? entry.givenEpoch;
+    if (!this.#isCurrent(entry)) return;
     if (entry.rekeying) this.#outputs.push({ kind: 'inPlaceFailed' });
     if (this.#upAt !== undefined) this.#stalled(entry.connection, now);
   }
@@ -238,6 +251,8 @@ export class Connections {
     entry.offeredAt = now;
     entry.rekeying = true;
     entry.rekeyedAt = now;
+    entry.givenEpoch = message.epoch;
+    entry.settled = false;
     // A replacement that was under way is not on the server any more, which may have had no chance to say so.
     if (entry === this.#inUse && this.#pending !== undefined) this.#drop(this.#pending);
     this.#outputs.push(applyOffer(entry, false, message));
@@ -358,7 +373,9 @@ function newConnection(peer: number, session: number, message: OfferMessage, now
     stateAt: now,
     rekeying: false,
     rekeyedAt: undefined,
-    appliedEpoch: undefined,
+    givenEpoch: message.epoch,
+    answeredEpoch: undefined,
+    settled: false,
     keyed: false,
     progressAt: undefined,
     frameAt: undefined,

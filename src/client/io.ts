@@ -24,6 +24,8 @@ export type PageInput =
     }
   | { readonly kind: 'answerFailed'; readonly peer: number }
   | { readonly kind: 'peerState'; readonly peer: number; readonly state: PeerState }
+  /** The DTLS transport is connected, or no longer. */
+  | { readonly kind: 'transport'; readonly peer: number; readonly connected: boolean }
   /** A frame was presented at `at`; `peer` is `undefined` for the broadcaster's own preview. */
   | { readonly kind: 'frame'; readonly peer: number | undefined; readonly at: Millis }
   | { readonly kind: 'progress'; readonly peer: number }

@@ -182,7 +182,10 @@ export class Link {
     if (this.#token === undefined) return [SUBPROTOCOL];
     const protocols = [SUBPROTOCOL, TOKEN_SUBPROTOCOL_PREFIX + this.#token];
     const at = this.#options.position();
-    if (at !== undefined) protocols.push(`${POSITION_SUBPROTOCOL_PREFIX}${at.connection}.${at.epoch}`);
+    if (at !== undefined) {
+      const { connection, epoch, settled } = at;
+      protocols.push(`${POSITION_SUBPROTOCOL_PREFIX}${connection}.${epoch}.${settled ? 'settled' : 'open'}`);
+    }
     return protocols;
   }
 

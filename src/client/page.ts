@@ -137,6 +137,9 @@ export class Page {
       case 'answerFailed':
         this.#connections.handleAnswerFailed(input.peer, now);
         break;
+      case 'transport':
+        this.#connections.handleTransport(input.peer, input.connected);
+        break;
       case 'peerState':
         this.#peerState(input.peer, input.state, now);
         break;

@@ -97,7 +97,9 @@ export class Peers {
     if (transport === null || entry.watched) return;
     entry.watched = true;
     transport.addEventListener('statechange', () => {
-      if (transport.state === 'connected') void this.readCertificate(peer);
+      const connected = transport.state === 'connected';
+      this.#emit({ kind: 'transport', peer, connected });
+      if (connected) void this.readCertificate(peer);
     });
   }
 

@@ -51,6 +51,8 @@ export interface RoomStats {
 }
 
 const REPORT_INTERVAL_MS = 1000;
+/** Media that pauses for longer does not flow. */
+const FLOWING_SPAN_MS = 1000;
 const FIRST_REPORT_MS = 500;
 /** What one viewer is sent again behind a re-key, at most. */
 const MAX_RESENT = 512;
@@ -297,6 +299,11 @@ export class Room {
 
   #wall(now: Millis): WallMillis {
     return this.#wallAtZero + now;
+  }
+
+  /** Whether the producer's media arrives at this time. */
+  isFlowing(now: Millis): boolean {
+    return this.#routers.some((router) => router.isActive(now, FLOWING_SPAN_MS));
   }
 
   #isActive(now: Millis): boolean {

@@ -119,8 +119,8 @@ export class StreamRouter {
     return [this.#source?.ssrc, this.#candidate?.ssrc].filter((ssrc) => ssrc !== undefined);
   }
 
-  isActive(now: Millis): boolean {
-    return this.#activeAt !== undefined && now - this.#activeAt <= ACTIVE_SPAN_MS;
+  isActive(now: Millis, span: Millis = ACTIVE_SPAN_MS): boolean {
+    return this.#activeAt !== undefined && now - this.#activeAt <= span;
   }
 
   /** Takes a packet of the producer, not a retransmission. */

@@ -36,7 +36,7 @@ import { Peer } from '../transport/peer.ts';
 import type { SrtpProfile } from '../transport/srtp/profile.ts';
 import { type MediaProtector, PlainProtector } from '../transport/srtp/protector.ts';
 import { fromHex, toHex } from '../util/bytes.ts';
-import type { Millis, WallMillis } from '../util/clock.ts';
+import { earliest, type Millis, type WallMillis } from '../util/clock.ts';
 import { Counters } from '../util/counters.ts';
 import { type RandomSource, randomBytes } from '../util/rng.ts';
 import type { Secret } from '../util/secret.ts';
@@ -184,6 +184,7 @@ export class Broadcast {
     }
     this.#bind(page, session);
     this.#event({ event: 'session-resumed', session: session.id, role: session.role });
+    if (session.role === 'broadcaster' && this.#broadcaster === undefined) this.#takeSlot(session, now);
     session.attach(position, now);
     this.#welcome(session, true);
     this.#settle(session, now);
@@ -217,6 +218,10 @@ export class Broadcast {
       case 'leave':
         session.close();
         this.#outputs.push({ kind: 'disconnect', page, code: CLOSE_CODE.left, reason: 'left' });
+        break;
+      case 'stalled':
+        // Where the broadcaster is silent there is nothing that another connection would bring.
+        if (session.role === 'broadcaster' || this.#room.isFlowing(now)) session.handleMessage(message, now);
         break;
       default:
         session.handleMessage(message, now);
@@ -252,13 +257,14 @@ export class Broadcast {
       session.handleTimeout(now);
       this.#drain(session, now);
     }
+    if (now >= (this.#slotEnds ?? Number.POSITIVE_INFINITY)) this.#broadcaster = undefined;
     this.#room.handleTimeout(now);
     this.#drainRoom(now);
     this.#tellRoom();
   }
 
   nextTimeout(): Millis | undefined {
-    let next = this.#room.nextTimeout() ?? Number.POSITIVE_INFINITY;
+    let next = earliest(this.#room.nextTimeout(), this.#slotEnds) ?? Number.POSITIVE_INFINITY;
     for (const deadline of this.#deadlines.values()) if (deadline < next) next = deadline;
     return next === Number.POSITIVE_INFINITY ? undefined : next;
   }
@@ -355,6 +361,8 @@ export class Broadcast {
       session.flush(connection, now);
       this.#drain(session, now);
     }
+    // What was sent while nobody ran cannot be repaired under the stale keys: ask before the first packet shows the gap.
+    if (media !== undefined && media.peers.length > 0) this.#room.requestKeyframe(now);
     // Contexts whose session is not known any more are of no use to anybody.
     for (const record of contexts.values()) disposeContexts(record);
     this.#drainRoom(now);
@@ -395,18 +403,28 @@ export class Broadcast {
   }
 
   #takeSlot(session: Session, now: Millis): void {
-    const before = this.#sessions.get(this.#broadcaster?.session ?? '');
     this.#broadcaster = { session: session.id, since: now };
-    if (before === undefined) return;
-    before.changeRole('viewer', now);
-    this.#drain(before, now);
+    for (const other of this.#sessions.values()) {
+      if (other === session || other.role !== 'broadcaster') continue;
+      other.changeRole('viewer', now);
+      this.#drain(other, now);
+    }
   }
 
   #slotFree(now: Millis): boolean {
-    const holder = this.#broadcaster && this.#sessions.get(this.#broadcaster.session);
+    const holder = this.#holder;
     if (this.#broadcaster === undefined || holder === undefined) return true;
-    if (!holder.attached) return now - holder.seenAt > BROADCASTER_GRACE;
     return !isOnAir(holder) && now - this.#broadcaster.since > ON_AIR_GRACE;
+  }
+
+  get #holder(): Session | undefined {
+    return this.#sessions.get(this.#broadcaster?.session ?? '');
+  }
+
+  /** When the broadcaster's place is given up, where its page is away. */
+  get #slotEnds(): Millis | undefined {
+    const holder = this.#holder;
+    return holder === undefined || holder.attached ? undefined : holder.seenAt + BROADCASTER_GRACE;
   }
 
   #createSession(id: string, role: Role, capabilities: Capabilities, now: Millis): Session {

@@ -13,7 +13,7 @@ export interface Connection {
   offers: number;
   /** Epoch of the last offer. */
   epoch: number;
-  /** The offer that waits for its keys. */
+  /** The offer whose handshake is not complete. */
   pending: PendingOffer | undefined;
   /** When its present keys came; `undefined` while it has none that are fresh. */
   keyedAt: Millis | undefined;
@@ -27,8 +27,10 @@ export interface PendingOffer {
   readonly deadline: Millis;
 }
 
-/** Where a page stands: the connection in use and the epoch of the last offer that it has applied to that one. */
+/** Where a page says it stands (`POSITION_SUBPROTOCOL_PREFIX`). */
 export interface PagePosition {
   readonly connection: number;
   readonly epoch: number;
+  /** The DTLS association of that epoch is complete: a ClientHello that comes before the next offer is applied does no harm. */
+  readonly settled: boolean;
 }

@@ -334,7 +334,8 @@ export class Session {
       sentAt: now,
       deadline: now + (kind === 'rekey' ? IN_PLACE_DEADLINE : CONNECT_DEADLINE),
     };
-    connection.peer.offer(connection.epoch, ice, now);
+    // A page whose last handshake is not complete would take an early ClientHello for that one.
+    connection.peer.offer(connection.epoch, ice, kind === 'rekey' && this.#position?.settled === true, now);
     this.#outputs.push({
       kind: 'message',
       message: {
@@ -419,7 +420,7 @@ export class Session {
           this.#handleKeyed(connection, output.epoch, now);
           break;
         case 'connected':
-          this.#outputs.push({ kind: 'changed' });
+          this.#handleConnected(connection);
           break;
         case 'failed':
           this.#event({ event: 'handshake-failed', connection: connection.id, reason: output.reason });
@@ -433,16 +434,22 @@ export class Session {
   #handleKeyed(connection: Connection, epoch: number, now: Millis): void {
     const sinceOfferMs = connection.pending && now - connection.pending.sentAt;
     const first = !connection.inRoom;
-    connection.pending = undefined;
     connection.keyedAt = now;
     connection.inRoom = true;
     this.#event({ event: 'keyed', connection: connection.id, epoch, sinceOfferMs });
     this.#outputs.push({ kind: 'keyed', connection, first }, { kind: 'changed' });
     this.#tellKeyed(connection);
-    this.#failures = 0;
     if (connection !== this.#next) return;
     if (this.#current === undefined) this.#promote();
     else this.#promoteAt = now + PROMOTE_DEADLINE;
+  }
+
+  /** Only now is the attempt over: the keys may be of an association that the browser has given up since. */
+  #handleConnected(connection: Connection): void {
+    connection.pending = undefined;
+    this.#failures = 0;
+    if (connection === this.#current) this.#moveTo(connection);
+    this.#outputs.push({ kind: 'changed' });
   }
 
   #tellKeyed({ number, epoch }: Connection): void {
@@ -461,8 +468,8 @@ export class Session {
   }
 
   /** The page uses this connection and has applied its last offer. */
-  #moveTo({ number, epoch }: Connection): void {
-    this.#position = { connection: number, epoch };
+  #moveTo({ number, epoch, pending }: Connection): void {
+    this.#position = { connection: number, epoch, settled: pending === undefined };
   }
 
   /** No browser is left silent: what did not work in place, or at the first try, is tried with a connection of its own. */

@@ -15,9 +15,10 @@ export const SUBPROTOCOL = 'rekeycast.v1';
 /** A resume token travels as a second subprotocol with this prefix, never in a URL. */
 export const TOKEN_SUBPROTOCOL_PREFIX = 'rekeycast.token.';
 /**
- * Beside a resume token, where the page stands: `rekeycast.at.<connection>.<epoch>`, the connection in use and the epoch of the last
- * offer that it has answered. The next offer needs the other digest than that one (a browser starts a new DTLS association only when the fingerprint changes), and the server
- * may have been killed before it wrote its own idea of it.
+ * Beside a resume token, where the page stands: `rekeycast.at.<connection>.<epoch>.<settled|open>`. The connection in use; the epoch of the
+ * last offer that the browser was given for it: the next one needs the other digest, since a browser starts a new DTLS association only
+ * when the fingerprint changes, and the server may have been killed before it wrote its own idea of it; and whether the DTLS association of that
+ * epoch is complete: an `open` one would take a ClientHello that is meant for the next.
  */
 export const POSITION_SUBPROTOCOL_PREFIX = 'rekeycast.at.';
 /** Largest WebSocket message, in bytes. */

@@ -183,6 +183,7 @@ const suffixOf = (offered: readonly string[], prefix: string): string | undefine
 
 function parsePosition(offered: readonly string[]): PagePosition | undefined {
   const text = suffixOf(offered, POSITION_SUBPROTOCOL_PREFIX);
-  const match = /^(\d{1,9})\.(\d{1,9})$/.exec(text ?? '');
-  return match === null ? undefined : { connection: Number(match[1]), epoch: Number(match[2]) };
+  const match = /^(\d{1,9})\.(\d{1,9})\.(settled|open)$/.exec(text ?? '');
+  if (match === null) return undefined;
+  return { connection: Number(match[1]), epoch: Number(match[2]), settled: match[3] === 'settled' };
 }

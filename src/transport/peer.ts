@@ -94,6 +94,8 @@ export class Peer {
   #contexts: Contexts | undefined;
   /** The epoch that was offered and has no keys yet. */
   #offered: number | undefined;
+  /** The browser is known to take a ClientHello for the offered epoch, and for no other. */
+  #mayStart = false;
   #fingerprints: readonly Fingerprint[] = [];
   #staleDeadline: Millis | undefined;
   readonly #outputs: PeerOutput[] = [];
@@ -159,19 +161,23 @@ export class Peer {
     this.#staleDeadline = deadline;
   }
 
-  /** An offer with these credentials leaves now: new keys are wanted under `epoch`. */
-  offer(epoch: number, ice: IceCredentials, now: Millis): void {
+  /**
+   * An offer with these credentials leaves now: new keys are wanted under `epoch`. With `early` the ClientHello leaves with it, where address
+   * and fingerprint are known: the browser takes it as soon as it has applied the offer. Else it waits for the answer.
+   */
+  offer(epoch: number, ice: IceCredentials, early: boolean, now: Millis): void {
     this.#offered = epoch;
+    this.#mayStart = early;
     if (ice !== this.#ice.credentials) this.#ice.restart(ice);
     this.#endHandshake();
-    // The browser still has the old keys and the old path; it takes the ClientHello as soon as it has applied the offer.
-    if (this.#fingerprints.length > 0) this.#startHandshake(now, HELLO_INTERVAL);
+    this.#startHandshake(now, HELLO_INTERVAL);
   }
 
   /** The answer to the last offer: the browser has given up the old keys. */
   acceptAnswer(answer: RemoteParameters, now: Millis): void {
     this.#ice.setRemoteUfrag(answer.remoteUfrag);
     if (this.#offered === undefined) return;
+    this.#mayStart = true;
     this.#destroyContexts('answer');
     if (!sameFingerprints(answer.fingerprints, this.#fingerprints)) {
       this.#endHandshake();
@@ -275,8 +281,8 @@ export class Peer {
   }
 
   #startHandshake(now: Millis, helloInterval?: Millis): void {
-    if (this.#offered === undefined || this.#fingerprints.length === 0 || this.#ice.selected === undefined)
-      return;
+    if (this.#offered === undefined || !this.#mayStart) return;
+    if (this.#fingerprints.length === 0 || this.#ice.selected === undefined) return;
     this.#dtls = new DtlsClient(
       {
         identity: this.#options.identity,

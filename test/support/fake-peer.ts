@@ -5,7 +5,7 @@ import type { Millis } from '../../src/util/clock.ts';
 
 /** A peer that notes what its session asks of it and says what a test tells it to. */
 export class FakePeer {
-  readonly offers: { readonly epoch: number; readonly at: Millis }[] = [];
+  readonly offers: { readonly epoch: number; readonly early: boolean; readonly at: Millis }[] = [];
   readonly answers: RemoteParameters[] = [];
   iceCredentials: IceCredentials;
   heardAt: Millis | undefined;
@@ -33,8 +33,8 @@ export class FakePeer {
     this.resumed++;
   }
 
-  offer(epoch: number, ice: IceCredentials, now: Millis): void {
-    this.offers.push({ epoch, at: now });
+  offer(epoch: number, ice: IceCredentials, early: boolean, now: Millis): void {
+    this.offers.push({ epoch, early, at: now });
     this.iceCredentials = ice;
     this.closed = false;
   }

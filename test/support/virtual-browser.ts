@@ -2,6 +2,7 @@ import * as sdpTransform from 'sdp-transform';
 import { PAYLOAD_TYPE } from '../../src/room/media.ts';
 import { parseRtp, writeRtp } from '../../src/rtp/packet.ts';
 import { parseRtcp, writeRtcp } from '../../src/rtp/rtcp.ts';
+import type { PagePosition } from '../../src/session/connection.ts';
 import type { ClientMessage, Role, ServerMessage } from '../../src/signaling/protocol.ts';
 import type { Address } from '../../src/transport/address.ts';
 import { classifyDatagram } from '../../src/transport/demux.ts';
@@ -86,8 +87,9 @@ export class VirtualBrowser {
   }
 
   /** Subprotocol facts of a page that comes back. */
-  get position(): { connection: number; epoch: number } | undefined {
-    return this.current === undefined ? undefined : { connection: this.inUse, epoch: this.current.epoch };
+  get position(): PagePosition | undefined {
+    if (this.current === undefined) return undefined;
+    return { connection: this.inUse, epoch: this.current.epoch, settled: this.current.connected };
   }
 
   handleMessage(message: ServerMessage, now: Millis): void {

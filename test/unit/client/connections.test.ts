@@ -116,13 +116,26 @@ describe('a re-key', () => {
     expect(connections.inUse?.rekeying).toBe(false);
   });
 
-  it('moves the place of the page when the offer is applied, and not when it arrives', () => {
+  it('moves the place of the page when the browser is given the offer, and is settled when its handshake is complete', () => {
     const connections = watching();
-    expect(connections.position).toEqual({ connection: 1, epoch: 0 });
+    connections.handleTransport(1, true);
+    expect(connections.position).toEqual({ connection: 1, epoch: 0, settled: true });
     connections.handleOffer(offerOf(1, 'rekey', { epoch: 1, offer: 2 }), 100);
-    expect(connections.position).toEqual({ connection: 1, epoch: 0 });
+    expect(connections.position).toEqual({ connection: 1, epoch: 1, settled: false });
+    connections.handleTransport(1, true);
+    expect(connections.position?.settled).toBe(false);
     expect(connections.handleAnswered(1, 1)).toBe(1);
-    expect(connections.position).toEqual({ connection: 1, epoch: 1 });
+    expect(connections.position?.settled).toBe(false);
+    connections.handleTransport(1, false);
+    connections.handleTransport(1, true);
+    expect(connections.position).toEqual({ connection: 1, epoch: 1, settled: true });
+  });
+
+  it('that cannot be applied leaves the page where it was', () => {
+    const connections = watching();
+    connections.handleOffer(offerOf(1, 'rekey', { epoch: 1, offer: 2 }), 100);
+    connections.handleAnswerFailed(1, 110);
+    expect(connections.position?.epoch).toBe(0);
   });
 
   it('of a connection that the page does not have asks for a replacement', () => {

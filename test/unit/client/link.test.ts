@@ -75,7 +75,7 @@ describe('Link', () => {
   it('comes back with its token and its place behind a server that says it is ready', () => {
     const { link, world } = openLink();
     link.setToken('abc');
-    world.position = { connection: 3, epoch: 8 };
+    world.position = { connection: 3, epoch: 8, settled: true };
     link.handleClose(1, 1006, 100);
     expect(kinds(drain(link))).toEqual(['lost']);
     const { at, outputs } = step(link);
@@ -85,14 +85,14 @@ describe('Link', () => {
       {
         kind: 'openSocket',
         attempt: 3,
-        protocols: [SUBPROTOCOL, 'rekeycast.token.abc', 'rekeycast.at.3.8'],
+        protocols: [SUBPROTOCOL, 'rekeycast.token.abc', 'rekeycast.at.3.8.settled'],
       },
     ]);
   });
 
   it('names no place without a token, since there is no session to be in', () => {
     const { link, world } = openLink();
-    world.position = { connection: 3, epoch: 8 };
+    world.position = { connection: 3, epoch: 8, settled: true };
     link.handleClose(1, 1006, 0);
     const { at } = step(link);
     link.handleProbe(2, true, at);

@@ -232,7 +232,7 @@ describe('a first visit', () => {
 describe('a restart of the server', () => {
   it('is survived on the same connection, with the token, the place and new keys', () => {
     const driver = watching();
-    expect(driver.outage(700)).toEqual(['rekeycast.v1', 'rekeycast.token.token-1', 'rekeycast.at.1.0']);
+    expect(driver.outage(700)).toEqual(['rekeycast.v1', 'rekeycast.token.token-1', 'rekeycast.at.1.0.open']);
     expect(driver.page.facts().state).toBe('reconnecting');
     expect(driver.takeSent()).toEqual([]);
     driver.receive(offer('rekey', { offer: 2, epoch: 1 }));
@@ -321,7 +321,7 @@ describe('a restart of the server', () => {
     driver.outage(100);
     driver.handle(answered(1, 2, 1));
     expect(driver.takeSent()).toEqual([]);
-    expect(driver.outage(10)).toContain('rekeycast.at.1.1');
+    expect(driver.outage(10)).toContain('rekeycast.at.1.1.open');
   });
 
   it('that lost the session is answered with a new join while the old picture stays', () => {

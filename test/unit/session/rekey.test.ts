@@ -47,7 +47,7 @@ describe('nextEpoch', () => {
 
 describe('planRekey', () => {
   const connection = { number: 3 } as Connection;
-  const position = { connection: 3, epoch: 1 };
+  const position = { connection: 3, epoch: 1, settled: true };
   const able = { rekeyInPlace: true };
 
   it('is in place after a resume, where the browser can and the page is on this connection', () => {
@@ -58,7 +58,7 @@ describe('planRekey', () => {
     ['the browser cannot', ['resume', { rekeyInPlace: false }, connection, position]],
     ['there is no connection', ['resume', able, undefined, position]],
     ['the page has no connection', ['resume', able, connection, undefined]],
-    ['the page is on another one', ['resume', able, connection, { connection: 2, epoch: 1 }]],
+    ['the page is on another one', ['resume', able, connection, { connection: 2, epoch: 1, settled: true }]],
   ])('is a replacement where %s', (_what, parameters) => {
     expect(planRekey(...parameters)).toBe('replacement');
   });

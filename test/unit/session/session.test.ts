@@ -17,7 +17,7 @@ const RECORD: ConnectionRecord = {
   remoteFingerprint: FINGERPRINT,
   remoteAddress: { ip: '192.0.2.1', port: 1 },
 };
-const AT_RECORD: PagePosition = { connection: 4, epoch: 7 };
+const AT_RECORD: PagePosition = { connection: 4, epoch: 7, settled: true };
 const STALE = { contexts: { epoch: 7 }, floors: [] } as unknown as Parameters<Session['resume']>[1];
 
 type Message<Type extends ServerMessage['type']> = Extract<ServerMessage, { type: Type }>;
@@ -221,14 +221,14 @@ describe('a page that comes back', () => {
     const connection = live();
     session.detach(now);
     now += 2_000;
-    session.attach({ connection: 1, epoch: 0 }, now);
+    session.attach({ connection: 1, epoch: 0, settled: true }, now);
     expect(messages(drain())).toEqual([{ type: 'keyed', connection: 1, epoch: 0 }]);
     expect(peerOf(connection).closed).toBe(false);
   });
 
   it.each([
     ['without a position', undefined],
-    ['on another connection', { connection: 3, epoch: 0 }],
+    ['on another connection', { connection: 3, epoch: 0, settled: true }],
   ])('%s gets a connection beside the one in use', (_what, position) => {
     live();
     session.detach(now);
@@ -242,7 +242,7 @@ describe('a page that comes back', () => {
     live();
     session.rekey('order', now);
     session.detach(now);
-    session.attach({ connection: 1, epoch: 0 }, now);
+    session.attach({ connection: 1, epoch: 0, settled: true }, now);
     const fresh = drain();
     expect(session.current).toMatchObject({ number: 1, keyedAt: now });
     expect(offersIn(fresh).at(-1)).toMatchObject({ kind: 'replacement', connection: 3 });
@@ -259,7 +259,7 @@ describe('a page that comes back', () => {
     session.flush(connection, now);
     pass(100);
     drain();
-    session.attach({ connection: 1, epoch: 0 }, now);
+    session.attach({ connection: 1, epoch: 0, settled: true }, now);
     const fresh = drain();
     expect(messages(fresh).filter(({ type }) => type === 'keyed')).toEqual([]);
     expect(offersIn(fresh)).toMatchObject([{ connection: 1, kind: 'rekey', epoch: 1 }]);
@@ -284,8 +284,16 @@ describe('a resume', () => {
     [6, 9],
     [5, 8],
   ])('goes by what the page has applied: at epoch %d the next is %d', (epoch, next) => {
-    expect(offersIn(resumed({ connection: 4, epoch }))).toMatchObject([{ epoch: next }]);
+    expect(offersIn(resumed({ connection: 4, epoch, settled: true }))).toMatchObject([{ epoch: next }]);
   });
+
+  it.each([true, false])(
+    'sends the ClientHello ahead of the answer only to a settled page (%s)',
+    (settled) => {
+      resumed({ connection: 4, epoch: 7, settled });
+      expect(peers[0]!.offers).toMatchObject([{ epoch: 8, early: settled }]);
+    },
+  );
 
   it('is a replacement where the browser cannot, the page on stale keys meanwhile', () => {
     const fresh = resumed(AT_RECORD, { capabilities: { rekeyInPlace: false } });
@@ -294,7 +302,7 @@ describe('a resume', () => {
   });
 
   it('is a replacement with a number that the page has never seen, where it is ahead of the file', () => {
-    expect(offersIn(resumed({ connection: 9, epoch: 12 }))).toMatchObject([
+    expect(offersIn(resumed({ connection: 9, epoch: 12, settled: true }))).toMatchObject([
       { kind: 'replacement', connection: 10 },
     ]);
   });
@@ -498,7 +506,7 @@ describe('consent (RFC 7675 §5.1)', () => {
     const fresh = pass(30_000);
     expect(peerOf(connection).closed).toBe(true);
     expect(offersIn(fresh)).toEqual([]);
-    session.attach({ connection: 1, epoch: 0 }, now);
+    session.attach({ connection: 1, epoch: 0, settled: true }, now);
     expect(offersIn(drain())).toMatchObject([{ kind: 'rekey', connection: 1, epoch: 1 }]);
   });
 
@@ -506,7 +514,7 @@ describe('consent (RFC 7675 §5.1)', () => {
     const connection = live();
     session.rekey('order', now);
     session.detach(now);
-    session.attach({ connection: 1, epoch: 0 }, now);
+    session.attach({ connection: 1, epoch: 0, settled: true }, now);
     session.detach(now);
     pass(60_000);
     expect(peerOf(connection).closed).toBe(true);
@@ -550,7 +558,7 @@ describe('a role', () => {
     live();
     session.changeRole('broadcaster', now);
     session.detach(now);
-    session.attach({ connection: 1, epoch: 0 }, now);
+    session.attach({ connection: 1, epoch: 0, settled: true }, now);
     expect(offersIn(drain()).at(-1)).toMatchObject({
       kind: 'replacement',
       role: 'broadcaster',

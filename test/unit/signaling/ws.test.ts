@@ -93,17 +93,23 @@ describe('the upgrade', () => {
   });
 
   it('takes the token and the position from the subprotocols', async () => {
-    await open({ protocols: [SUBPROTOCOL, 'rekeycast.token.abc_-9', 'rekeycast.at.3.17'] });
-    expect(opened).toMatchObject([{ token: 'abc_-9', position: { connection: 3, epoch: 17 } }]);
+    await open({ protocols: [SUBPROTOCOL, 'rekeycast.token.abc_-9', 'rekeycast.at.3.17.open'] });
+    expect(opened).toMatchObject([
+      { token: 'abc_-9', position: { connection: 3, epoch: 17, settled: false } },
+    ]);
   });
 
-  it.each(['rekeycast.at.', 'rekeycast.at.1', 'rekeycast.at.1.x', 'rekeycast.at.1.2.3', 'rekeycast.at.1.-2'])(
-    'knows no position where it says %s',
-    async (text) => {
-      await open({ protocols: [SUBPROTOCOL, 'rekeycast.token.abc', text] });
-      expect(opened).toMatchObject([{ token: 'abc', position: undefined }]);
-    },
-  );
+  it.each([
+    'rekeycast.at.',
+    'rekeycast.at.1',
+    'rekeycast.at.1.x',
+    'rekeycast.at.1.2',
+    'rekeycast.at.1.2.3',
+    'rekeycast.at.1.-2.open',
+  ])('knows no position where it says %s', async (text) => {
+    await open({ protocols: [SUBPROTOCOL, 'rekeycast.token.abc', text] });
+    expect(opened).toMatchObject([{ token: 'abc', position: undefined }]);
+  });
 
   it('knows no position in a number too long to be one', async () => {
     await open({ protocols: [SUBPROTOCOL, 'rekeycast.at.1.1234567890'] });
