@@ -6,8 +6,8 @@ import { RekeycastError } from '../errors.ts';
 export type RequestHandler = (request: IncomingMessage, response: ServerResponse) => unknown;
 
 /**
- * The one TCP port. It is bound before anything else is done and answers 503 until the rest is there, so that a port in use is
- * found before a snapshot has been touched.
+ * The one TCP port. It is bound before anything else is done, so that a port in use is found before a snapshot has been touched. Requests
+ * wait until the rest is there: a page that asks for its server is answered in the moment that there is one.
  */
 export class HttpPort {
   readonly #server: Server;
@@ -16,13 +16,14 @@ export class HttpPort {
     this.#server = server;
   }
 
-  /** Throws `PORT_IN_USE` where another process has the port. */
+  /** Throws `PORT_IN_USE` where another process has the port. Where `app` rejects, every request gets a 503. */
   static async bind(
     host: string,
     port: number,
     app: Promise<RequestHandler>,
     onUpgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void,
   ): Promise<HttpPort> {
+    app.catch(() => undefined);
     const server = createServer((request, response) => {
       app.then(
         (handle) => handle(request, response),
