@@ -21,7 +21,7 @@ export interface Connection {
   inRoom: boolean;
 }
 
-export interface PendingOffer {
+interface PendingOffer {
   readonly sentAt: Millis;
   /** Past this the attempt is given up and a replacement is made. */
   readonly deadline: Millis;

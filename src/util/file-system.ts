@@ -22,7 +22,7 @@ import { open } from 'node:fs/promises';
 
 const { O_APPEND, O_CREAT, O_NOFOLLOW, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY } = constants;
 
-export interface FileInfo {
+interface FileInfo {
   /** Permission bits only. */
   readonly mode: number;
   readonly uid: number;

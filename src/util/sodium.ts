@@ -17,7 +17,7 @@ const TAG_MESSAGE = 0;
 const TAG_FINAL = 3;
 
 /** Seals messages under a fresh data key, which only the holder of the secret key can open. */
-export interface SealStream {
+interface SealStream {
   readonly sealedKey: Uint8Array;
   readonly streamHeader: Uint8Array;
   /** A view of library memory, valid until the next call of anything here. Throws `RangeError` past the size limits. */

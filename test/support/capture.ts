@@ -31,7 +31,7 @@ interface DtlsRecord {
   readonly body: Uint8Array;
 }
 
-export function dtlsRecords(bytes: Uint8Array): DtlsRecord[] {
+function dtlsRecords(bytes: Uint8Array): DtlsRecord[] {
   const records: DtlsRecord[] = [];
   const reader = new ByteReader(bytes);
   while (reader.remaining > 0) {
@@ -102,7 +102,7 @@ export function stunUsername(bytes: Uint8Array): string | undefined {
 }
 
 /** One (key, SSRC, index) that protected two different packets. */
-export interface NonceReuse {
+interface NonceReuse {
   readonly owner: string;
   readonly direction: Direction;
   readonly keys: string;

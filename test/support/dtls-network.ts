@@ -24,7 +24,7 @@ export interface Outcome {
 /** Half a round trip of the networks below. */
 export const ONE_WAY_MS = 10;
 
-export const perfect: Network = () => [ONE_WAY_MS];
+const perfect: Network = () => [ONE_WAY_MS];
 
 /** Loses these datagrams, the first of each sender having index 0. */
 export const losing =

@@ -7,7 +7,7 @@ export interface Signal {
 }
 
 /** What the probe keeps in the page. */
-export interface PageProbe {
+interface PageProbe {
   /** Every RTCPeerConnection the page has made. */
   readonly connections: RTCPeerConnection[];
   /** When each frame was shown in a visible `<video>`, milliseconds since 1970. */

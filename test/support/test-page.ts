@@ -47,7 +47,7 @@ export class TestPage {
   async facts(): Promise<PageFacts> {
     const { data, text } = await this.driver.evaluate(() => {
       const app = document.getElementById('app');
-      // biome-ignore lint/performance/useDomNodeTextContent: hidden words are not shown to anybody, so they do not count.
+      // Not textContent: hidden words are not shown to anybody, so they do not count.
       return { data: { ...app?.dataset } as Record<string, string | undefined>, text: app?.innerText ?? '' };
     }, undefined);
     return {
