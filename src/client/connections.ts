@@ -53,6 +53,8 @@ export const PICTURE_DEADLINE_WHILE_PLAYING_MS = 5_000;
 export const RETIRE_AFTER_MS = 3_000;
 /** What was on its way under the old keys still shows up this long after a re-key offer. */
 const STALE_MEDIA_MS = 1_000;
+/** A replacement that has shown so many frames runs evenly. */
+const STEADY_FRAMES = 6;
 /** A picture whose last frame is younger than this moves. */
 const MOVING_MS = 1_000;
 
@@ -76,6 +78,8 @@ interface Connection {
   keyed: boolean;
   progressAt: Millis | undefined;
   frameAt: Millis | undefined;
+  /** Frames shown so far. */
+  frames: number;
   plays: boolean;
   announced: boolean;
   takeBy: Millis | undefined;
@@ -201,6 +205,9 @@ export class Connections {
     if (entry === undefined || entry.role === 'broadcaster') return;
     entry.frameAt = now;
     entry.progressAt = now;
+    entry.frames++;
+    // While the picture in use moves there is no hurry: a new connection shows its first frames unevenly.
+    if (entry === this.#pending && this.#isMoving(now) && entry.frames < STEADY_FRAMES) return;
     this.#played(entry, now);
   }
 
@@ -272,11 +279,15 @@ export class Connections {
   }
 
   #awaitPicture(entry: Connection, now: Millis): void {
-    const lastFrame = this.#inUse?.frameAt;
-    const moving = lastFrame !== undefined && now - lastFrame < MOVING_MS;
-    const patience = moving ? PICTURE_DEADLINE_WHILE_PLAYING_MS : PICTURE_DEADLINE_MS;
+    const patience = this.#isMoving(now) ? PICTURE_DEADLINE_WHILE_PLAYING_MS : PICTURE_DEADLINE_MS;
     if (this.#onAirAt === undefined) this.#played(entry, now);
     else entry.takeBy = now + patience;
+  }
+
+  /** Whether the picture in use moves. */
+  #isMoving(now: Millis): boolean {
+    const lastFrame = this.#inUse?.frameAt;
+    return lastFrame !== undefined && now - lastFrame < MOVING_MS;
   }
 
   #played(entry: Connection, now: Millis): void {
@@ -379,6 +390,7 @@ function newConnection(peer: number, session: number, message: OfferMessage, now
     keyed: false,
     progressAt: undefined,
     frameAt: undefined,
+    frames: 0,
     plays: false,
     announced: false,
     takeBy: undefined,

@@ -22,7 +22,7 @@ import { SrtpSendContext } from './srtp/send-context.ts';
 import type { SrtpReceiveState, SrtpSendState } from './srtp/state.ts';
 
 /** The ClientHello of a re-key repeats at this interval: the browser drops those that come before it has applied the offer. */
-const HELLO_INTERVAL: Millis = 20;
+const HELLO_INTERVAL: Millis = 10;
 
 export interface PeerOptions {
   readonly identity: DtlsIdentity;

@@ -5,6 +5,9 @@
  * What stands in no file cannot be resumed, so it needs no limit: it is `Infinity` until the first capture, which makes its proposal binding at
  * once, because from then on a file may hold it. After that only {@link grant} raises it.
  */
+/** A capture that is a little late finds its stream still below the limit. */
+const MARGIN = 1.25;
+
 export class IndexLimit {
   readonly #ceiling: number;
   #granted: number;
@@ -30,11 +33,12 @@ export class IndexLimit {
   }
 
   /**
-   * The limit to write for a stream whose next index is `next`: at least `reserve` ahead, and twice what was used since the last proposal. So a
-   * quiet and a busy stream both get about two capture intervals, and a successor skips no more than that.
+   * The limit to write for a stream whose next index is `next`: at least `reserve` ahead, and a little more than what was used since the last
+   * proposal. So a quiet and a busy stream both get about a capture interval, and a successor, which accepts nothing below the limit,
+   * loses no more than that.
    */
   propose(next: number, reserve: number): number {
-    const ahead = Math.max(reserve, 2 * this.#usedSinceProposal);
+    const ahead = Math.max(reserve, Math.ceil(MARGIN * this.#usedSinceProposal));
     this.#usedSinceProposal = 0;
     // Never less than before: a grant may come late, when a newer file has been written already.
     this.#proposed = Math.max(this.#proposed, Math.min(this.#ceiling - 1, next + ahead));

@@ -35,6 +35,11 @@ function drain(connections: Connections): ConnectionsOutput[] {
   return outputs;
 }
 
+/** Enough frames of a replacement for the page to take it, the last one at `at`. */
+function showEvenly(connections: Connections, peer: number, at: number): void {
+  for (let i = 5; i >= 0; i--) connections.handleFrame(peer, at - i);
+}
+
 /** A viewer whose connection 1 shows a picture at time 0. */
 function watching(): Connections {
   const connections = new Connections();
@@ -187,22 +192,34 @@ describe('a re-key', () => {
 });
 
 describe('a replacement', () => {
-  it('stays behind the connection in use until its first frame, then takes its place', () => {
+  it('stays behind the connection in use until it runs evenly, then takes its place', () => {
     const connections = watching();
     connections.handleOffer(offerOf(2, 'replacement', { epoch: 1 }), 100);
     connections.handlePeerState(2, 'connected', 150);
     connections.handleKeyed(2);
     expect(drain(connections)).toMatchObject([{ kind: 'apply', peer: 2, create: true }]);
     expect(connections.inUse?.peer).toBe(1);
-    connections.handleFrame(2, 190);
+    connections.handleFrame(2, 160);
+    expect(drain(connections)).toEqual([]);
+    showEvenly(connections, 2, 190);
     expect(drain(connections)).toEqual([{ kind: 'show', peer: 2 }, playing(2)]);
     expect(connections.inUse?.peer).toBe(2);
+  });
+
+  it('takes its place with the first frame where the picture in use stands still', () => {
+    const connections = watching();
+    connections.handleOffer(offerOf(2, 'replacement', { epoch: 1 }), 2_000);
+    connections.handlePeerState(2, 'connected', 2_050);
+    connections.handleKeyed(2);
+    drain(connections);
+    connections.handleFrame(2, 2_100);
+    expect(drain(connections)).toEqual([{ kind: 'show', peer: 2 }, playing(2)]);
   });
 
   it('leaves the old one open until the server closes it', () => {
     const connections = watching();
     connections.handleOffer(offerOf(2, 'replacement'), 100);
-    connections.handleFrame(2, 190);
+    showEvenly(connections, 2, 190);
     drain(connections);
     connections.handleTimeout(190 + RETIRE_AFTER_MS - 1);
     expect(drain(connections)).toEqual([]);
@@ -213,7 +230,7 @@ describe('a replacement', () => {
   it('has the old one closed without the server in the end', () => {
     const connections = watching();
     connections.handleOffer(offerOf(2, 'replacement'), 100);
-    connections.handleFrame(2, 190);
+    showEvenly(connections, 2, 190);
     drain(connections);
     connections.handleDown();
     expect(connections.nextTimeout()).toBe(190 + RETIRE_AFTER_MS);
@@ -224,7 +241,7 @@ describe('a replacement', () => {
   it('of a broadcaster takes over when it is connected', () => {
     const connections = watching();
     connections.handleOffer(offerOf(2, 'replacement', { role: 'broadcaster' }), 100);
-    connections.handleFrame(2, 120);
+    showEvenly(connections, 2, 120);
     drain(connections);
     expect(connections.inUse?.peer).toBe(1);
     connections.handlePeerState(2, 'connected', 150);
@@ -279,9 +296,9 @@ describe('a replacement', () => {
       { kind: 'closePeer', peer: 2 },
       { kind: 'apply', peer: 3 },
     ]);
-    connections.handleFrame(2, 210);
+    showEvenly(connections, 2, 210);
     expect(connections.inUse?.peer).toBe(1);
-    connections.handleFrame(3, 220);
+    showEvenly(connections, 3, 220);
     expect(connections.inUse?.peer).toBe(3);
   });
 
@@ -314,7 +331,7 @@ describe('a replacement', () => {
     connections.handleOffer(offerOf(2, 'replacement'), 100);
     connections.handleKeyed(2);
     connections.handleDown();
-    connections.handleFrame(2, 190);
+    showEvenly(connections, 2, 190);
     expect(drain(connections)).not.toContainEqual(playing(2));
     connections.handleUp(300);
     expect(drain(connections)).toEqual([playing(2)]);
@@ -333,7 +350,7 @@ describe('a page that joins anew', () => {
     expect(drain(connections)).toMatchObject([{ kind: 'apply', peer: 2, create: true }]);
     expect(connections.inUse?.peer).toBe(1);
     connections.handleKeyed(1);
-    connections.handleFrame(2, 1_100);
+    showEvenly(connections, 2, 1_100);
     expect(drain(connections)).toEqual([
       { kind: 'show', peer: 2 },
       { kind: 'closePeer', peer: 1 },

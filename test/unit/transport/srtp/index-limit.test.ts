@@ -52,10 +52,10 @@ describe('IndexLimit', () => {
     expect(limit.allows(5011)).toBe(false);
   });
 
-  it('reserves twice what was used since the last proposal where that is more', () => {
+  it('reserves a quarter more than was used since the last proposal where that is more', () => {
     const limit = new IndexLimit(CEILING, Infinity);
     for (let i = 0; i < 30; i++) limit.countUse();
-    expect(limit.propose(30, 8)).toBe(90);
+    expect(limit.propose(30, 8)).toBe(68);
     expect(limit.propose(95, 8)).toBe(103);
   });
 

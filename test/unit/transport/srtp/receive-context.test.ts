@@ -352,8 +352,8 @@ describe('the limits', () => {
     for (let index = 0; index < 100; index++) receive.unprotectRtp(sealed(peer, index));
     for (let n = 0; n < 20; n++) receive.unprotectRtcp(peer.protectRtcp(rtcpPacket())!);
     const state = persist(receive);
-    expect(state.streams[0]!.limit).toBe(300);
-    expect(state.srtcp[0]!.limit).toBe(60);
+    expect(state.streams[0]!.limit).toBe(225);
+    expect(state.srtcp[0]!.limit).toBe(45);
   });
 
   it('stay near a stream that begins anywhere or jumps far, so that a resume skips little', () => {
