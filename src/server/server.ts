@@ -63,6 +63,7 @@ class Server implements RunningServer {
   /** Absent until the media flows. */
   #pages: PageSockets | undefined;
   #ready = false;
+  #stopped = false;
   #timer: NodeJS.Timeout | undefined;
   #timerAt: Millis | undefined;
   readonly #intervals: NodeJS.Timeout[] = [];
@@ -97,12 +98,14 @@ class Server implements RunningServer {
       );
       this.#run((now) => this.#broadcast.handleTimeout(now));
       site.resolve(await this.#openFront());
+      await this.#openAdmin();
     } catch (error) {
+      // Nothing may be left that keeps the process, and with it the ports.
+      this.#stop();
       this.#udp.close();
       this.#http.close();
       throw error;
     }
-    await this.#openAdmin();
     this.#ready = true;
     this.#identity.request();
     this.#every(MEDIA_WRITE_INTERVAL, () => this.#broadcast.refreshMedia(monotonicNow()));
@@ -110,9 +113,7 @@ class Server implements RunningServer {
   }
 
   async shutdown(): Promise<void> {
-    this.#ready = false;
-    for (const interval of this.#intervals) clearInterval(interval);
-    clearTimeout(this.#timer);
+    this.#stop();
     this.#udp.receive(() => undefined);
     // RFC 6455 §7.4.1 and its registry: 1012 is "service restart"; the pages come back by themselves.
     this.#pages?.close(1012, 'restart');
@@ -138,6 +139,14 @@ class Server implements RunningServer {
       closed: (page) => this.#run((now) => this.#broadcast.closePage(page.id, now)),
     });
     return createSite(PUBLIC, () => this.#ready);
+  }
+
+  /** No more work of its own accord. */
+  #stop(): void {
+    this.#ready = false;
+    this.#stopped = true;
+    for (const interval of this.#intervals) clearInterval(interval);
+    clearTimeout(this.#timer);
   }
 
   async #openAdmin(): Promise<void> {
@@ -286,6 +295,7 @@ class Server implements RunningServer {
   }
 
   #arm(): void {
+    if (this.#stopped) return;
     const at = this.#broadcast.nextTimeout();
     if (at === this.#timerAt && this.#timer !== undefined) return;
     clearTimeout(this.#timer);
