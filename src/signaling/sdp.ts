@@ -136,7 +136,10 @@ function videoSection(options: OfferOptions): sdpTransform.MediaDescription {
       { payload: rtx, codec: 'rtx', rate: 90_000 },
     ]),
     fmtp: codecs.flatMap(({ payload, rtx, config }) => [
-      ...(config === undefined ? [] : [{ payload, config }]),
+      ...parameters(config, options.role === 'broadcaster' ? START_BITRATE : undefined).map((joined) => ({
+        payload,
+        config: joined,
+      })),
       { payload: rtx, config: `apt=${payload}` },
     ]),
     ...(options.role === 'broadcaster'
@@ -147,6 +150,18 @@ function videoSection(options: OfferOptions): sdpTransform.MediaDescription {
       : { rtcpFb: feedback, ...announcedStream(options.room, 'video') }),
   };
 }
+
+/** The format parameters that there are, in one attribute or none. */
+const parameters = (...parts: readonly (string | undefined)[]): readonly string[] => {
+  const joined = parts.filter((part) => part !== undefined).join(';');
+  return joined === '' ? [] : [joined];
+};
+
+/**
+ * Where libwebrtc starts to look for the bitrate that the path takes, in kbit/s. From its own 300 the first keyframe of a replacement
+ * takes a fifth of a second. Other browsers ignore it.
+ */
+const START_BITRATE = 'x-google-start-bitrate=1000';
 
 const VIDEO_CODECS = {
   VP8: { name: 'VP8', payload: PAYLOAD_TYPE.vp8, rtx: PAYLOAD_TYPE.vp8Rtx, config: undefined },
