@@ -5,6 +5,7 @@
 export type ErrorCode =
   | 'CONFIG_INVALID'
   | 'PORT_IN_USE'
+  | 'ADDRESS_UNAVAILABLE'
   | 'KEY_MODE_TOO_OPEN'
   | 'KEY_MISSING'
   | 'KEY_INVALID'

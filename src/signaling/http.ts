@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { RekeycastError } from '../errors.ts';
+import { bindFailed } from '../util/bind-error.ts';
 
 /** Answers a request. */
 export type RequestHandler = (request: IncomingMessage, response: ServerResponse) => unknown;
@@ -16,7 +16,9 @@ export class HttpPort {
     this.#server = server;
   }
 
-  /** Throws `PORT_IN_USE` where another process has the port. Where `app` rejects, every request gets a 503. */
+  /**
+   * Throws `PORT_IN_USE` where another process has the port, `ADDRESS_UNAVAILABLE` where it cannot be had here. Where `app` rejects, every request gets a 503.
+   */
   static async bind(
     host: string,
     port: number,
@@ -35,19 +37,7 @@ export class HttpPort {
     server.requestTimeout = 15_000;
     server.on('upgrade', onUpgrade);
     await new Promise<void>((resolve, reject) => {
-      server.once('error', (cause: NodeJS.ErrnoException) =>
-        reject(
-          cause.code === 'EADDRINUSE'
-            ? new RekeycastError(
-                'PORT_IN_USE',
-                `${port}/tcp is in use: another process (or rekeycast itself) has it. Set PORT.`,
-                {
-                  cause,
-                },
-              )
-            : cause,
-        ),
-      );
+      server.once('error', (cause: NodeJS.ErrnoException) => reject(bindFailed(cause, host, port, 'tcp')));
       server.listen(port, host, resolve);
     });
     return new HttpPort(server);

@@ -1,6 +1,6 @@
 import { createSocket, type Socket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
-import { RekeycastError } from '../errors.ts';
+import { bindFailed } from '../util/bind-error.ts';
 import { Counters } from '../util/counters.ts';
 import type { Address } from './address.ts';
 
@@ -33,7 +33,7 @@ export class UdpSocket {
     socket.on('error', () => this.drops.add('send failed'));
   }
 
-  /** Throws `PORT_IN_USE` where another process has the port. */
+  /** Throws `PORT_IN_USE` where another process has the port, `ADDRESS_UNAVAILABLE` where it cannot be had here. */
   static async bind(host: string, port: number): Promise<UdpSocket> {
     const mapped = isIPv6(host);
     const socket = createSocket({
@@ -44,15 +44,7 @@ export class UdpSocket {
     await new Promise<void>((resolve, reject) => {
       socket.once('error', (cause: NodeJS.ErrnoException) => {
         socket.close();
-        reject(
-          cause.code === 'EADDRINUSE'
-            ? new RekeycastError(
-                'PORT_IN_USE',
-                `${port}/udp is in use: another process (or rekeycast itself) has it. Set UDP_PORT.`,
-                { cause },
-              )
-            : cause,
-        );
+        reject(bindFailed(cause, host, port, 'udp'));
       });
       socket.bind(port, host, resolve);
     });

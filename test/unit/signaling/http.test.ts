@@ -149,9 +149,10 @@ describe('HttpPort', () => {
     });
   });
 
-  it('reports an address that is not of this machine as what it is', async () => {
+  it('says in words that an address is not of this machine', async () => {
     await expect(HttpPort.bind('192.0.2.1', 0, NEVER, () => undefined)).rejects.toMatchObject({
-      code: 'EADDRNOTAVAIL',
+      code: 'ADDRESS_UNAVAILABLE',
+      message: expect.stringContaining('192.0.2.1'),
     });
   });
 

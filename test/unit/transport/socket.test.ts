@@ -73,8 +73,11 @@ describe('UdpSocket', () => {
     await until('the datagram is here', () => received.length === 1);
   });
 
-  it('reports an address that is not of this machine as what it is', async () => {
-    await expect(UdpSocket.bind('192.0.2.1', 0)).rejects.toMatchObject({ code: 'EADDRNOTAVAIL' });
+  it('says in words that an address is not of this machine', async () => {
+    await expect(UdpSocket.bind('192.0.2.1', 0)).rejects.toMatchObject({
+      code: 'ADDRESS_UNAVAILABLE',
+      message: expect.stringContaining('192.0.2.1'),
+    });
   });
 
   it('shows IPv4 peers as such on a dual-stack socket, and answers them', async () => {
