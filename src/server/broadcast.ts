@@ -100,7 +100,7 @@ export type BroadcastOutput =
   | { readonly kind: 'identity-changed' }
   | { readonly kind: 'event'; readonly event: BroadcastEvent };
 
-export type BroadcastDropReason = 'unknown kind' | 'unknown peer';
+export type BroadcastDropReason = 'unanswerable' | 'unknown kind' | 'unknown peer';
 
 export class Broadcast {
   readonly drops = new Counters<BroadcastDropReason>();
@@ -152,6 +152,11 @@ export class Broadcast {
 
   handleDatagram(datagram: Uint8Array, from: Address, now: Millis): void {
     this.#now = now;
+    // RFC 768: port zero is nobody's to answer to. Nominated, it would be an address that no snapshot can hold.
+    if (from.port === 0) {
+      this.drops.add('unanswerable');
+      return;
+    }
     const kind = classifyDatagram(datagram);
     if (kind === undefined) {
       this.drops.add('unknown kind');
