@@ -205,6 +205,7 @@ export class VirtualConnection {
   apply(offer: Offer, port: number, now: Millis): string {
     const session = sdpTransform.parse(offer.sdp);
     const media = session.media[0]!;
+    if (this.epoch >= 0 && offer.role !== this.role) throw new Error('a connection is to change its role');
     this.#number = offer.connection;
     this.role = offer.role;
     this.epoch = offer.epoch;
