@@ -145,10 +145,10 @@ async function openWorkplace(env: Environment, io: CliIo, fs: FileSystem): Promi
   };
 }
 
+/** Where a server would have its runtime directory that was started with these settings, in strict mode too. */
 function findRuntimeDir(config: Config, env: Environment, fs: FileSystem): string | undefined {
-  if (config.resume === 'strict') return undefined;
   const { stateDir, runtimeDir: given } = config;
-  return chooseRuntimeDir({ given, stateDir, env, fs, report: () => {} });
+  return chooseRuntimeDir({ given, stateDir, env, fs, report: () => {}, prepare: false });
 }
 
 async function showStatus(workplace: Workplace): Promise<Outcome> {

@@ -11,7 +11,7 @@ export interface RunFile {
   readonly processStart: string;
   readonly host: string;
   readonly adminSocket: string;
-  /** Absent in strict mode. */
+  /** Absent where nothing lies in RAM. In strict mode it is there: the admin socket lies in it. */
   readonly runtimeDir?: string | undefined;
 }
 

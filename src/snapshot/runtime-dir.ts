@@ -16,6 +16,8 @@ export interface RuntimeDirOptions {
   readonly stateDir: string;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly report: Report;
+  /** Makes it where it is missing, and closes it to others (default). Otherwise nothing is changed, and one that is missing is passed over. */
+  readonly prepare?: boolean;
   readonly fs?: FileSystem;
   readonly uid?: number;
 }
@@ -61,20 +63,20 @@ function candidates({ env, stateDir, uid = ownUid() }: RuntimeDirOptions): reado
   return found;
 }
 
-/** What speaks against a directory, in words; makes it where it is missing. */
+/** What speaks against a directory, in words. */
 function unsuitable(
   path: string,
-  { fs = nodeFileSystem, uid = ownUid() }: RuntimeDirOptions,
+  { prepare = true, fs = nodeFileSystem, uid = ownUid() }: RuntimeDirOptions,
 ): string | undefined {
   try {
     // Not through a link: in a directory that all may write to, somebody else could have laid it.
-    if (fs.linkInfo(path) === undefined) fs.makeDirectory(path, RUNTIME_MODE);
+    if (prepare && fs.linkInfo(path) === undefined) fs.makeDirectory(path, RUNTIME_MODE);
     const found = fs.linkInfo(path);
     if (found?.isDirectory !== true) return 'not a directory';
     if (found.uid !== uid) return `belongs to user ${found.uid}`;
     const type = fs.type(path);
     if (type === undefined || !RAM_BACKED.has(type >>> 0)) return 'not in RAM (neither tmpfs nor ramfs)';
-    if ((found.mode & 0o077) !== 0) fs.changeMode(path, RUNTIME_MODE);
+    if (prepare && (found.mode & 0o077) !== 0) fs.changeMode(path, RUNTIME_MODE);
     return undefined;
   } catch (cause) {
     return messageOf(cause);

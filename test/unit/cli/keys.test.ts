@@ -61,10 +61,12 @@ describe('rekeycast keys', () => {
 
 describe('rekeycast keys status', () => {
   it('makes nothing before the first run', async () => {
-    const { code, out } = await run('status');
+    const runtimeDir = join(bench.root, 'later');
+    const { code, out } = await runWith({ RUNTIME_DIR: runtimeDir }, 'status');
     expect(code).toBe(0);
     expect(out).toContain('the first start of the server makes one');
     expect(existsSync(bench.keysDir)).toBe(false);
+    expect(existsSync(runtimeDir)).toBe(false);
   });
 
   it('shows keys, sealed files and the server, for people and for programs', async () => {
@@ -256,6 +258,13 @@ describe('rekeycast keys rotate with a running server', () => {
     expect(err).toContain('a moment ago');
   });
 
+  it('finds a server in strict mode that has announced nothing', async () => {
+    await written();
+    await listen(async () => ({ ok: true }));
+    const { out } = await runWith({ RESUME: 'strict' }, 'status', '--json');
+    expect(JSON.parse(out)).toMatchObject({ server: 'running' });
+  });
+
   it('finds the server where it says it is, whatever RUNTIME_DIR is here', async () => {
     const { identity } = await written();
     const adminSocket = join(bench.root, 'elsewhere.sock');
@@ -306,11 +315,21 @@ function announceAs(change: Record<string, string>): void {
   writeFileSync(path, JSON.stringify({ ...run, ...change }));
 }
 
-async function run(
+interface Result {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+const run = (...argv: readonly string[]): Promise<Result> => runWith({}, ...argv);
+
+async function runWith(
+  settings: Readonly<Record<string, string>>,
   ...argv: readonly string[]
-): Promise<{ readonly code: number; readonly out: string; readonly err: string }> {
+): Promise<Result> {
   let [out, err] = ['', ''];
-  const env = { STATE_DIR: bench.stateDir, KEYS_DIR: bench.keysDir, RUNTIME_DIR: bench.runtimeDir };
+  const { stateDir: STATE_DIR, keysDir: KEYS_DIR, runtimeDir: RUNTIME_DIR } = bench;
+  const env = { STATE_DIR, KEYS_DIR, RUNTIME_DIR, ...settings };
   const io = {
     stdout: { write: (text: string) => (out += text) },
     stderr: { write: (text: string) => (err += text) },

@@ -34,7 +34,7 @@ describe('the word that a server runs', () => {
     expect(readRunFile(root.path)).toBeUndefined();
   });
 
-  it('has no runtime directory in strict mode', () => {
+  it('names no runtime directory where there is none', () => {
     announceServer(root.path, { adminSocket: '/run/admin.sock', runtimeDir: undefined });
     expect(readRunFile(root.path)).not.toHaveProperty('runtimeDir');
   });

@@ -1,4 +1,4 @@
-import { mkdirSync, statSync, symlinkSync } from 'node:fs';
+import { existsSync, mkdirSync, statSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { chooseRuntimeDir } from '../../../src/snapshot/runtime-dir.ts';
@@ -70,6 +70,16 @@ describe('the directory for media contexts', () => {
     expect(choose({ given: join(root.path, 'link') }, TMPFS)).toBeUndefined();
     expect(events[1]?.message).toContain('not a directory');
     expect(choose({ given }, TMPFS)).toBe(given);
+  });
+
+  it('is only looked for where nothing is to be prepared', () => {
+    const missing = join(root.path, 'missing');
+    expect(choose({ given: missing, prepare: false }, TMPFS)).toBeUndefined();
+    expect(existsSync(missing)).toBe(false);
+    const given = join(root.path, 'open');
+    mkdirSync(given, { mode: 0o755 });
+    expect(choose({ given, prepare: false }, TMPFS)).toBe(given);
+    expect(statSync(given).mode & 0o777).toBe(0o755);
   });
 
   it('is looked up in what the system says of a real directory', () => {
