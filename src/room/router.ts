@@ -65,6 +65,7 @@ export class StreamRouter {
   #candidate: { readonly ssrc: number; seenAt: Millis } | undefined;
   #retired: number[] = [];
   #nextIndex: number;
+  #proposed: number;
   #timestamp: number;
   #timestampAt: Millis;
   #activeAt: Millis | undefined;
@@ -83,6 +84,7 @@ export class StreamRouter {
     this.history = new History(HISTORY[state.kind].packets, HISTORY[state.kind].span);
     this.#source = state.source === undefined ? undefined : Source.resume(state.kind, state.source);
     this.#nextIndex = state.limit;
+    this.#proposed = state.limit;
     this.#timestamp = state.timestamp;
     this.#timestampAt = now - (wall - state.timestampAt);
   }
@@ -175,11 +177,13 @@ export class StreamRouter {
    */
   capture(reserve: Millis, wallAtZero: WallMillis): RoomStreamState {
     const expected = Math.ceil((this.#rate.perSecond * reserve) / 1000);
+    // Never less than before: a grant may come late, when a newer file has been written already.
+    this.#proposed = Math.max(this.#proposed, this.#nextIndex + Math.max(MIN_RESERVE_PACKETS, expected));
     return {
       kind: this.kind,
       ssrc: this.ssrc,
       rtxSsrc: this.rtxSsrc,
-      limit: this.#nextIndex + Math.max(MIN_RESERVE_PACKETS, expected),
+      limit: this.#proposed,
       timestamp: this.#timestamp,
       timestampAt: Math.round(wallAtZero + this.#timestampAt),
       source: this.#source?.capture(),

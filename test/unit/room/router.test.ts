@@ -66,6 +66,16 @@ describe('a stream of the room', () => {
     expect(expected).toBeGreaterThan(2 ** 17);
   });
 
+  it('never proposes a lower limit than before, however much calmer it has become', () => {
+    for (let sequence = 1; sequence <= 400; sequence++, now++)
+      send(videoPacket({ sequence, keyframe: sequence === 1 }));
+    const { limit } = stream('video');
+    for (let sequence = 401; sequence <= 420; sequence++, now += 500) {
+      send(videoPacket({ sequence }));
+      expect(stream('video').limit).toBeGreaterThanOrEqual(limit);
+    }
+  });
+
   it('sends a reordered packet under its own index, and the same packet once only', () => {
     const [first] = send(videoPacket({ sequence: 10, keyframe: true }));
     const [third] = send(videoPacket({ sequence: 12 }));
