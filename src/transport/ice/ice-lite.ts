@@ -10,7 +10,7 @@ import { toBase64Url } from '../../util/bytes.ts';
 import type { Millis } from '../../util/clock.ts';
 import { Counters } from '../../util/counters.ts';
 import { type RandomSource, randomBytes } from '../../util/rng.ts';
-import { type Address, addressKey } from '../address.ts';
+import { type Address, addressKey, sameAddress } from '../address.ts';
 import {
   bindingError,
   bindingSuccess,
@@ -19,6 +19,7 @@ import {
   type StunMessage,
   verifyIntegrity,
 } from './stun.ts';
+import { Transactions } from './transactions.ts';
 
 /** Addresses a peer may be heard from at a time: several interfaces, before and after an ICE restart. */
 const MAX_VALIDATED = 8;
@@ -35,6 +36,7 @@ export type IceDropReason =
   | 'not a request'
   | 'unknown username'
   | 'bad integrity'
+  | 'replayed'
   | 'too many addresses';
 
 export interface IceAnswer {
@@ -56,6 +58,7 @@ export class IceLite {
   #current: Generation;
   #previous: readonly Generation[] = [];
   readonly #validated = new Map<string, Address>();
+  readonly #transactions = new Transactions();
   #selected: Address | undefined;
   #heardAt: Millis | undefined;
 
@@ -80,7 +83,7 @@ export class IceLite {
     return this.#selected;
   }
 
-  /** When an authenticated check came last (consent, RFC 7675 §5.1). */
+  /** When an authenticated check came last from where media goes: consent is an address's own (RFC 7675 §5.1). */
   get heardAt(): Millis | undefined {
     return this.#heardAt;
   }
@@ -119,14 +122,17 @@ export class IceLite {
     if (message.unknown.length > 0) return refusal(bindingError(message, 420, pwd));
     // A lite agent is always controlled (RFC 8445 §6.1.1): a peer that is too has to switch (§7.3.1.1).
     if (message.role === 'controlled') return refusal(bindingError(message, 487, pwd));
+    const response = bindingSuccess(message, from, pwd);
+    if (!this.#transactions.take(message.transactionId)) {
+      // RFC 8489 §6.2.1: a retransmission, answered again. Recorded by somebody and sent from elsewhere it would take the media there.
+      return this.isValidated(from)
+        ? { response, validated: true, nominated: false }
+        : this.#drop('replayed');
+    }
     if (!this.#validate(from)) return this.#drop('too many addresses');
-    this.#heardAt = now;
     if (message.useCandidate) this.#nominate(from, generation);
-    return {
-      response: bindingSuccess(message, from, pwd),
-      validated: true,
-      nominated: message.useCandidate,
-    };
+    if (this.#selected === undefined || sameAddress(from, this.#selected)) this.#heardAt = now;
+    return { response, validated: true, nominated: message.useCandidate };
   }
 
   #generationOf(message: StunMessage): Generation | undefined {

@@ -190,6 +190,50 @@ describe('addresses', () => {
   });
 });
 
+describe('a check that was recorded', () => {
+  it('takes the media nowhere else, validates no address and keeps no consent', () => {
+    const recorded = check({ nominate: true });
+    ice.handleDatagram(recorded, HERE, 1);
+    expect(ice.handleDatagram(recorded, THERE, 2)).toBeUndefined();
+    expect(ice.drops.toJSON()).toEqual({ replayed: 1 });
+    expect(ice.selected).toEqual(HERE);
+    expect(ice.isValidated(THERE)).toBe(false);
+    expect(ice.heardAt).toBe(1);
+    expect(ice.handleDatagram(check({ nominate: true }), THERE, 3)).toMatchObject({ nominated: true });
+    expect(ice.selected).toEqual(THERE);
+  });
+
+  it('is answered where it came from, as a retransmission is, and changes nothing there either', () => {
+    const sent = check({ nominate: true });
+    const answer = ice.handleDatagram(sent, HERE, 1);
+    ice.handleDatagram(check({ nominate: true }), THERE, 2);
+    expect(ice.handleDatagram(sent, HERE, 3)).toEqual({ ...answer, nominated: false });
+    expect(ice.selected).toEqual(THERE);
+    expect(ice.heardAt).toBe(2);
+  });
+
+  it('is known after a thousand others and an ICE restart', () => {
+    const recorded = check({ nominate: true });
+    ice.handleDatagram(recorded, HERE, 0);
+    for (let i = 1; i < 1_024; i++) ice.handleDatagram(check(), HERE, i);
+    ice.restart(AFTER);
+    expect(ice.handleDatagram(recorded, THERE, 2_000)).toBeUndefined();
+    expect(ice.selected).toEqual(HERE);
+  });
+});
+
+describe('consent', () => {
+  it('is that of the address that media goes to: checks from others do not renew it', () => {
+    ice.handleDatagram(check({ nominate: true }), HERE, 1);
+    ice.handleDatagram(check(), THERE, 2);
+    expect(ice.heardAt).toBe(1);
+    ice.handleDatagram(check(), HERE, 3);
+    expect(ice.heardAt).toBe(3);
+    ice.handleDatagram(check({ nominate: true }), THERE, 4);
+    expect(ice.heardAt).toBe(4);
+  });
+});
+
 describe('an ICE restart', () => {
   beforeEach(() => {
     ice.handleDatagram(check({ nominate: true }), HERE, 1);
