@@ -1,4 +1,4 @@
-import type { ClientMessage, Role, ServerMessage } from '../signaling/protocol.ts';
+import type { ClientMessage, PagePosition, Role, ServerMessage } from '../signaling/protocol.ts';
 import { earliest, type Millis } from '../util/clock.ts';
 
 /**
@@ -27,14 +27,6 @@ export interface ApplyOffer {
   readonly epoch: number;
   readonly role: Role;
   readonly sdp: string;
-}
-
-/** Where the page stands: the connection in use, the epoch of the last offer that the browser was given for it, and how that went. */
-export interface Position {
-  readonly connection: number;
-  readonly epoch: number;
-  /** The DTLS association of that epoch is complete: the browser waits for no other handshake. */
-  readonly settled: boolean;
 }
 
 export type OfferMessage = Extract<ServerMessage, { type: 'offer' }>;
@@ -114,7 +106,7 @@ export class Connections {
     return this.#stalledAt === undefined || (shown.progressAt ?? shown.stateAt) > this.#stalledAt;
   }
 
-  get position(): Position | undefined {
+  get position(): PagePosition | undefined {
     const shown = this.#inUse;
     if (shown?.answeredEpoch === undefined || !this.#isCurrent(shown)) return undefined;
     return { connection: shown.connection, epoch: shown.givenEpoch, settled: shown.settled };

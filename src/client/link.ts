@@ -1,11 +1,11 @@
 import {
   CLOSE_CODE,
-  POSITION_SUBPROTOCOL_PREFIX,
+  formatPosition,
+  type PagePosition,
   SUBPROTOCOL,
   TOKEN_SUBPROTOCOL_PREFIX,
 } from '../signaling/protocol.ts';
 import type { Millis } from '../util/clock.ts';
-import type { Position } from './connections.ts';
 
 /**
  * When to open the WebSocket, when to ask whether the server is back, when to give up on a silent one.
@@ -31,7 +31,7 @@ export interface LinkOptions {
   /** Whether the media shows that the server is there: then a silent WebSocket is a quiet one. */
   readonly mediaAlive: () => boolean;
   /** Where the page stands, for the server's next offer. */
-  readonly position: () => Position | undefined;
+  readonly position: () => PagePosition | undefined;
 }
 
 /** A WebSocket that has not opened by then is abandoned. */
@@ -182,10 +182,7 @@ export class Link {
     if (this.#token === undefined) return [SUBPROTOCOL];
     const protocols = [SUBPROTOCOL, TOKEN_SUBPROTOCOL_PREFIX + this.#token];
     const at = this.#options.position();
-    if (at !== undefined) {
-      const { connection, epoch, settled } = at;
-      protocols.push(`${POSITION_SUBPROTOCOL_PREFIX}${connection}.${epoch}.${settled ? 'settled' : 'open'}`);
-    }
+    if (at !== undefined) protocols.push(formatPosition(at));
     return protocols;
   }
 

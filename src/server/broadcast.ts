@@ -8,99 +8,49 @@
 import { type MediaPacket, PAYLOAD_TYPE } from '../room/media.ts';
 import { Room, type RoomOutput } from '../room/room.ts';
 import { writeRtcp } from '../rtp/rtcp.ts';
-import type { Connection, PagePosition } from '../session/connection.ts';
+import { type Connection, connectionId, sessionOf } from '../session/connection.ts';
 import { digestOf } from '../session/rekey.ts';
-import { Session, type SessionEvent, type SessionOutput } from '../session/session.ts';
+import { Session, type SessionOutput } from '../session/session.ts';
 import { ResumeTokens } from '../session/tokens.ts';
 import {
   type Capabilities,
   CLOSE_CODE,
   type ClientMessage,
+  type PagePosition,
   type Role,
   type ServerMessage,
 } from '../signaling/protocol.ts';
-import { createOffer, parseAnswer, type VideoCodec } from '../signaling/sdp.ts';
+import { createOffer, parseAnswer } from '../signaling/sdp.ts';
 import type {
-  CertificateRecord,
+  ConnectionRecord,
   IdentitySnapshot,
   MediaSnapshot,
   PeerMediaRecord,
   SessionRecord,
 } from '../snapshot/schema.ts';
-import { type Address, addressKey } from '../transport/address.ts';
+import type { Address } from '../transport/address.ts';
 import { classifyDatagram } from '../transport/demux.ts';
-import type { DtlsIdentity } from '../transport/dtls/client.ts';
 import { fingerprintOf } from '../transport/dtls/fingerprint.ts';
-import { createIceCredentials, localUfragOf } from '../transport/ice/ice-lite.ts';
-import { Peer } from '../transport/peer.ts';
-import type { SrtpProfile } from '../transport/srtp/profile.ts';
+import { createIceCredentials } from '../transport/ice/ice-lite.ts';
+import { Peer, type SendFloor } from '../transport/peer.ts';
 import { type MediaProtector, PlainProtector } from '../transport/srtp/protector.ts';
 import { fromHex, toHex } from '../util/bytes.ts';
 import { earliest, type Millis, type WallMillis } from '../util/clock.ts';
 import { Counters } from '../util/counters.ts';
-import { type RandomSource, randomBytes } from '../util/rng.ts';
-import type { Secret } from '../util/secret.ts';
+import { randomBytes } from '../util/rng.ts';
+import type {
+  BroadcastDropReason,
+  BroadcastEvent,
+  BroadcastOptions,
+  BroadcastOutput,
+} from './broadcast-io.ts';
+import { BroadcasterSlot } from './broadcaster-slot.ts';
+import { captureContexts, disposeContexts, unlimited } from './contexts.ts';
+import { PageBindings, type PageId } from './page-bindings.ts';
+import { type Route, Routes } from './routes.ts';
 
-/** A broadcaster whose page and media are both gone for this long has left: the next to ask takes over. */
-const BROADCASTER_GRACE: Millis = 15_000;
-/** A visitor who was given the room and has not gone on air for this long may be taken over (an unanswered camera prompt). */
-const ON_AIR_GRACE: Millis = 60_000;
 /** More visitors than one process can feed; the next is told that the room is full. */
 const MAX_SESSIONS = 2_000;
-
-export interface BroadcastOptions {
-  readonly certificate: CertificateRecord;
-  readonly identity: DtlsIdentity;
-  readonly tokenKey: Secret;
-  /** Names this run of the server to the pages. */
-  readonly instance: string;
-  readonly rng: RandomSource;
-  readonly candidates: readonly Address[];
-  readonly videoCodecs: readonly VideoCodec[];
-  readonly srtpProfiles: readonly SrtpProfile[];
-  readonly staleKeyTtl: Millis;
-  readonly sessionTtl: Millis;
-  readonly rekeyInterval: Millis | undefined;
-  /** Wall-clock time minus monotonic time. */
-  readonly wallOffset: number;
-  /** How long the contexts in a media snapshot may be resumed. */
-  readonly mediaTtl: Millis;
-  /**
-   * Writes a media snapshot before it returns, or gives `false` when there is none on file any more. Absent in strict mode: no context
-   * is ever written, and no index is limited.
-   */
-  readonly persistMedia?: (snapshot: MediaSnapshot) => boolean;
-}
-
-/** A WebSocket of a page. */
-export type PageId = number;
-
-export type BroadcastEvent =
-  | SessionEvent
-  | {
-      readonly event: 'session-opened' | 'session-resumed' | 'session-closed';
-      readonly session: string;
-      readonly role: Role;
-    }
-  | { readonly event: 'token-refused' }
-  | { readonly event: 'protect-failed'; readonly connection: string; readonly reason: string }
-  | { readonly event: 'first-media-forwarded' };
-
-export type BroadcastOutput =
-  | { readonly kind: 'transmit'; readonly to: Address; readonly datagram: Uint8Array }
-  /** `afterWrite`: only once the identity snapshot holds what the message promises. */
-  | {
-      readonly kind: 'message';
-      readonly page: PageId;
-      readonly message: ServerMessage;
-      readonly afterWrite: boolean;
-    }
-  | { readonly kind: 'disconnect'; readonly page: PageId; readonly code: number; readonly reason: string }
-  /** The identity snapshot is out of date. */
-  | { readonly kind: 'identity-changed' }
-  | { readonly kind: 'event'; readonly event: BroadcastEvent };
-
-export type BroadcastDropReason = 'unanswerable' | 'unknown kind' | 'unknown peer';
 
 export class Broadcast {
   readonly drops = new Counters<BroadcastDropReason>();
@@ -111,13 +61,9 @@ export class Broadcast {
   readonly #sessions = new Map<string, Session>();
   /** When each session wants its next timeout, as of when it was last touched. */
   readonly #deadlines = new Map<Session, Millis>();
-  readonly #connections = new Map<string, Attached>();
-  /** Connections by local ufrag and by address. An entry is a hint: the peer itself says whether it holds. */
-  readonly #byUfrag = new Map<string, string>();
-  readonly #byAddress = new Map<string, string>();
-  readonly #pages = new Map<PageId, string>();
-  readonly #pageOf = new Map<string, PageId>();
-  #broadcaster: { readonly session: string; readonly since: Millis } | undefined;
+  readonly #routes = new Routes();
+  readonly #pages = new PageBindings();
+  readonly #slot = new BroadcasterSlot();
   #roomTold = '';
   #identityChanged = false;
   #forwarded = false;
@@ -162,13 +108,13 @@ export class Broadcast {
       this.drops.add('unknown kind');
       return;
     }
-    const attached = kind === 'stun' ? this.#findByUfrag(datagram) : this.#findByAddress(from);
-    if (attached === undefined) {
+    const route = kind === 'stun' ? this.#routes.findByUfrag(datagram) : this.#routes.findByAddress(from);
+    if (route === undefined) {
       this.drops.add('unknown peer');
       return;
     }
-    attached.session.handleDatagram(attached.connection, datagram, from, now);
-    this.#drain(attached.session, now);
+    route.session.handleDatagram(route.connection, datagram, from, now);
+    this.#drain(route.session, now);
     this.#drainRoom(now);
   }
 
@@ -189,7 +135,7 @@ export class Broadcast {
     }
     this.#bind(page, session);
     this.#event({ event: 'session-resumed', session: session.id, role: session.role });
-    if (session.role === 'broadcaster' && this.#broadcaster === undefined) this.#takeSlot(session, now);
+    if (session.role === 'broadcaster' && this.#slot.isEmpty) this.#takeSlot(session, now);
     session.attach(position, now);
     this.#welcome(session, true);
     this.#settle(session, now);
@@ -197,7 +143,7 @@ export class Broadcast {
 
   handleMessage(page: PageId, message: ClientMessage, now: Millis): void {
     this.#now = now;
-    const session = this.#sessions.get(this.#pages.get(page) ?? '');
+    const session = this.#sessions.get(this.#pages.sessionOf(page) ?? '');
     if (session === undefined) {
       if (message.type === 'join') this.#join(page, message.capabilities, now);
       else
@@ -217,7 +163,7 @@ export class Broadcast {
         this.#publish(session, now);
         break;
       case 'decline':
-        if (this.#broadcaster?.session === session.id) this.#broadcaster = undefined;
+        this.#slot.release(session);
         session.changeRole('viewer', now);
         break;
       case 'leave':
@@ -237,10 +183,8 @@ export class Broadcast {
   /** A page's WebSocket is gone; its media goes on. */
   closePage(page: PageId, now: Millis): void {
     this.#now = now;
-    const session = this.#sessions.get(this.#pages.get(page) ?? '');
-    this.#pages.delete(page);
-    if (session === undefined || this.#pageOf.get(session.id) !== page) return;
-    this.#pageOf.delete(session.id);
+    const session = this.#sessions.get(this.#pages.unbindPage(page) ?? '');
+    if (session === undefined) return;
     session.detach(now);
     this.#settle(session, now);
   }
@@ -262,14 +206,14 @@ export class Broadcast {
       session.handleTimeout(now);
       this.#drain(session, now);
     }
-    if (now >= (this.#slotEnds ?? Number.POSITIVE_INFINITY)) this.#broadcaster = undefined;
+    this.#slot.handleTimeout(now);
     this.#room.handleTimeout(now);
     this.#drainRoom(now);
     this.#tellRoom();
   }
 
   nextTimeout(): Millis | undefined {
-    let next = earliest(this.#room.nextTimeout(), this.#slotEnds) ?? Number.POSITIVE_INFINITY;
+    let next = earliest(this.#room.nextTimeout(), this.#slot.nextTimeout()) ?? Number.POSITIVE_INFINITY;
     for (const deadline of this.#deadlines.values()) if (deadline < next) next = deadline;
     return next === Number.POSITIVE_INFINITY ? undefined : next;
   }
@@ -304,7 +248,7 @@ export class Broadcast {
       writtenAt,
       notAfter: writtenAt + mediaTtl,
       room: this.#room.capture(),
-      peers: [...this.#connections.values()].flatMap((attached) => captureContexts(attached) ?? []),
+      peers: [...this.#routes.all()].flatMap(({ connection }) => captureContexts(connection) ?? []),
     };
   }
 
@@ -312,7 +256,7 @@ export class Broadcast {
   granted(snapshot: MediaSnapshot): void {
     this.#room.granted(snapshot.room);
     for (const record of snapshot.peers) {
-      this.#connections.get(connectionId(record.session, record.connection))?.connection.peer.granted(record);
+      this.#routes.get(idOf(record))?.connection.peer.granted(record);
     }
   }
 
@@ -331,39 +275,26 @@ export class Broadcast {
   }
 
   #restore(identity: IdentitySnapshot, media: MediaSnapshot | undefined, now: Millis): void {
-    const contexts = new Map(
-      media?.peers.map((record) => [connectionId(record.session, record.connection), record]),
-    );
+    const contexts = new Map(media?.peers.map((record) => [idOf(record), record]));
+    // The time without a server is nobody's absence: who was here when it ended is here now.
+    const endedAt = Math.max(...identity.sessions.map(({ lastSeenAt }) => lastSeenAt));
     for (const record of identity.sessions) {
-      const session = this.#createSession(toHex(record.id), record.role, record.capabilities, now);
+      const session = this.#createSession(
+        toHex(record.id),
+        record.role,
+        record.capabilities,
+        now - (endedAt - record.lastSeenAt),
+      );
       this.#tokens.restore(session.id, {
         current: record.tokenHash,
         next: record.nextTokenHash.length === 0 ? undefined : record.nextTokenHash,
       });
-      if (record.role === 'broadcaster') this.#broadcaster = { session: session.id, since: now };
-      if (record.connection === undefined) {
-        this.#drain(session, now);
-        continue;
+      if (record.role === 'broadcaster') this.#slot.take(session, now);
+      if (record.connection !== undefined) {
+        const id = connectionId(session.id, record.connection.number);
+        this.#resume(session, record.connection, contexts.get(id), media?.room.streams ?? [], now);
+        contexts.delete(id);
       }
-      const id = connectionId(record.id, record.connection.number);
-      const stale = contexts.get(id);
-      contexts.delete(id);
-      session.resume(
-        { ...record.connection, remoteAddress: stale?.remoteAddress ?? record.connection.remoteAddress },
-        stale && { contexts: stale, floors: media?.room.streams ?? [] },
-        now,
-      );
-      const connection = session.current!;
-      this.#route(session, connection);
-      if (record.role === 'viewer') this.#room.addConsumer(connection.id, now, { resumed: true });
-      // Speak first: a browser that hears nothing would wait for its own next check.
-      connection.peer.sendRtcp(
-        writeRtcp([
-          { type: 'receiverReport', ssrc: 1, reports: [] },
-          { type: 'sourceDescription', chunks: [{ ssrc: 1, cname: 'rekeycast' }] },
-        ]),
-      );
-      session.flush(connection, now);
       this.#drain(session, now);
     }
     // What was sent while nobody ran cannot be repaired under the stale keys: ask before the first packet shows the gap.
@@ -373,12 +304,37 @@ export class Broadcast {
     this.#drainRoom(now);
   }
 
+  #resume(
+    session: Session,
+    record: ConnectionRecord,
+    stale: PeerMediaRecord | undefined,
+    floors: readonly SendFloor[],
+    now: Millis,
+  ): void {
+    const remoteAddress = stale?.remoteAddress ?? record.remoteAddress;
+    const connection = session.resume(
+      { ...record, remoteAddress },
+      stale && { contexts: stale, floors },
+      now,
+    );
+    this.#routes.put({ session, connection });
+    if (session.role === 'viewer') this.#room.addConsumer(connection.id, now, { resumed: true });
+    // Speak first: a browser that hears nothing would wait for its own next check.
+    connection.peer.sendRtcp(
+      writeRtcp([
+        { type: 'receiverReport', ssrc: 1, reports: [] },
+        { type: 'sourceDescription', chunks: [{ ssrc: 1, cname: this.#room.cname }] },
+      ]),
+    );
+    session.flush(connection, now);
+  }
+
   #join(page: PageId, capabilities: Capabilities, now: Millis): void {
     if (this.#sessions.size >= MAX_SESSIONS) {
       this.#tell(page, { type: 'error', code: 'ROOM_FULL', message: 'The room is full.' });
       return;
     }
-    const free = this.#slotFree(now);
+    const free = this.#slot.isFree(now);
     const session = this.#createSession(
       toHex(randomBytes(this.#options.rng, 8)),
       free ? 'broadcaster' : 'viewer',
@@ -395,7 +351,7 @@ export class Broadcast {
 
   #publish(session: Session, now: Millis): void {
     if (session.role === 'broadcaster') return;
-    if (!this.#slotFree(now)) {
+    if (!this.#slot.isFree(now)) {
       this.#tellSession(session, {
         type: 'error',
         code: 'BROADCASTER_PRESENT',
@@ -408,7 +364,7 @@ export class Broadcast {
   }
 
   #takeSlot(session: Session, now: Millis): void {
-    this.#broadcaster = { session: session.id, since: now };
+    this.#slot.take(session, now);
     for (const other of this.#sessions.values()) {
       if (other === session || other.role !== 'broadcaster') continue;
       other.changeRole('viewer', now);
@@ -416,23 +372,7 @@ export class Broadcast {
     }
   }
 
-  #slotFree(now: Millis): boolean {
-    const holder = this.#holder;
-    if (this.#broadcaster === undefined || holder === undefined) return true;
-    return !isOnAir(holder) && now - this.#broadcaster.since > ON_AIR_GRACE;
-  }
-
-  get #holder(): Session | undefined {
-    return this.#sessions.get(this.#broadcaster?.session ?? '');
-  }
-
-  /** When the broadcaster's place is given up, where its page is away. */
-  get #slotEnds(): Millis | undefined {
-    const holder = this.#holder;
-    return holder === undefined || holder.attached ? undefined : holder.seenAt + BROADCASTER_GRACE;
-  }
-
-  #createSession(id: string, role: Role, capabilities: Capabilities, now: Millis): Session {
+  #createSession(id: string, role: Role, capabilities: Capabilities, seenAt: Millis): Session {
     const { certificate, identity, rng, srtpProfiles, candidates, videoCodecs } = this.#options;
     const session = new Session(
       {
@@ -454,11 +394,12 @@ export class Broadcast {
             fingerprint: fingerprintOf(certificate.certificate, digestOf(connection.epoch)),
             candidates,
             videoCodecs,
-            room: this.#room.capture(),
+            cname: this.#room.cname,
+            streams: this.#room.capture().streams,
           }),
         parseAnswer,
       },
-      now,
+      seenAt,
     );
     this.#sessions.set(id, session);
     return session;
@@ -466,27 +407,15 @@ export class Broadcast {
 
   /** A session has one page: the newest wins, and the other is told so. */
   #bind(page: PageId, session: Session): void {
-    const before = this.#pageOf.get(session.id);
-    if (before !== undefined && before !== page) {
-      this.#pages.delete(before);
-      this.#tell(before, {
-        type: 'error',
-        code: 'SUPERSEDED',
-        message: 'This session was opened elsewhere.',
-      });
-      this.#outputs.push({
-        kind: 'disconnect',
-        page: before,
-        code: CLOSE_CODE.superseded,
-        reason: 'opened elsewhere',
-      });
-    }
-    this.#pages.set(page, session.id);
-    this.#pageOf.set(session.id, page);
+    const before = this.#pages.bind(page, session.id);
+    if (before === undefined) return;
+    this.#tell(before, { type: 'error', code: 'SUPERSEDED', message: 'This session was opened elsewhere.' });
+    const { superseded: code } = CLOSE_CODE;
+    this.#outputs.push({ kind: 'disconnect', page: before, code, reason: 'opened elsewhere' });
   }
 
   #welcome(session: Session, resumed: boolean): void {
-    const page = this.#pageOf.get(session.id);
+    const page = this.#pages.pageOf(session.id);
     if (page === undefined) return;
     this.#identityChanged = true;
     const { instance } = this.#options;
@@ -510,7 +439,6 @@ export class Broadcast {
     for (let output = session.pollOutput(); output !== undefined; output = session.pollOutput()) {
       this.#handleSessionOutput(session, output, now);
     }
-    for (const connection of session.connections) this.#route(session, connection);
     this.#deadlines.set(session, session.nextTimeout() ?? Number.POSITIVE_INFINITY);
     if (session.closed) this.#removeSession(session);
   }
@@ -524,9 +452,7 @@ export class Broadcast {
         this.#tellSession(session, output.message);
         break;
       case 'validated':
-        for (const { id, peer } of session.connections) {
-          if (peer === output.peer) this.#byAddress.set(addressKey(output.address), id);
-        }
+        this.#routes.addAddress({ session, connection: output.connection }, output.address);
         break;
       case 'rtp':
         this.#handleRtp(output.connection, output.packet, now);
@@ -546,6 +472,7 @@ export class Broadcast {
         this.#handleClosed(session, output.connection, now);
         break;
       case 'changed':
+        for (const connection of session.connections) this.#routes.put({ session, connection });
         this.#identityChanged = true;
         break;
       case 'event':
@@ -565,9 +492,11 @@ export class Broadcast {
   #succeeds(connection: Connection): boolean {
     const { producer = '' } = this.#room;
     if (producer === connection.id) return false;
-    const before = this.#connections.get(producer)?.connection;
+    const before = this.#routes.get(producer)?.connection;
     return (
-      before === undefined || !isOfSameSession(producer, connection.id) || connection.number > before.number
+      before === undefined ||
+      sessionOf(producer) !== sessionOf(connection.id) ||
+      connection.number > before.number
     );
   }
 
@@ -575,7 +504,7 @@ export class Broadcast {
     if (connection.role === 'broadcaster') {
       const producer = this.#room.producer;
       if (producer === connection.id) this.#room.producerRekeyed(now);
-      else if (producer === undefined || !isOfSameSession(producer, connection.id))
+      else if (producer === undefined || sessionOf(producer) !== sessionOf(connection.id))
         this.#room.setProducer(connection.id, now);
     } else {
       if (first) this.#room.addConsumer(connection.id, now);
@@ -586,7 +515,7 @@ export class Broadcast {
   }
 
   #handleClosed(session: Session, connection: Connection, now: Millis): void {
-    this.#connections.delete(connection.id);
+    this.#routes.remove(connection.id);
     if (connection.role === 'viewer') this.#room.removeConsumer(connection.id);
     else if (this.#room.producer === connection.id) {
       const successor = session.connections.find(
@@ -605,32 +534,32 @@ export class Broadcast {
   #handleRoomOutput(output: RoomOutput, now: Millis): void {
     switch (output.kind) {
       case 'broadcast':
-        this.#protect([...this.#connections.values()].filter(isViewer), output.media);
+        this.#protect(this.#routes.viewers(), output.media);
         break;
-      case 'send': {
-        const attached = this.#connections.get(output.consumer);
-        if (attached !== undefined) this.#protect([attached], output.media);
+      case 'send':
+        this.#protect(this.#routesTo(output.consumer), output.media);
+        break;
+      case 'producerRtcp':
+        for (const route of this.#routesTo(output.producer)) this.#sendRtcp(route, output.packet, now);
+        break;
+      case 'consumerRtcp': {
+        const { consumer, packet } = output;
+        const routes = consumer === undefined ? this.#routes.viewers() : this.#routesTo(consumer);
+        for (const route of routes) this.#sendRtcp(route, packet, now);
         break;
       }
-      case 'producerRtcp':
-        this.#sendRtcp(this.#connections.get(output.producer), output.packet, now);
-        break;
-      case 'consumerRtcp':
-        for (const attached of this.#connections.values()) {
-          if (
-            output.consumer === undefined ? isViewer(attached) : attached.connection.id === output.consumer
-          ) {
-            this.#sendRtcp(attached, output.packet, now);
-          }
-        }
-        break;
       case 'reserve':
         this.#persistMedia();
         break;
     }
   }
 
-  #protect(viewers: readonly Attached[], packet: MediaPacket): void {
+  #routesTo(connection: string): readonly Route[] {
+    const route = this.#routes.get(connection);
+    return route === undefined ? [] : [route];
+  }
+
+  #protect(viewers: readonly Route[], packet: MediaPacket): void {
     const jobs = viewers.flatMap(({ connection }) => {
       const { sendContext: context, remoteAddress: to } = connection.peer;
       return context === undefined || to === undefined ? [] : [{ connection, context, packet, to }];
@@ -646,45 +575,18 @@ export class Broadcast {
     this.#event({ event: 'first-media-forwarded' });
   }
 
-  #sendRtcp(attached: Attached | undefined, packet: Uint8Array, now: Millis): void {
-    if (attached === undefined) return;
-    attached.connection.peer.sendRtcp(packet);
-    attached.session.flush(attached.connection, now);
-    this.#drain(attached.session, now);
-  }
-
-  #route(session: Session, connection: Connection): void {
-    this.#connections.set(connection.id, { session, connection });
-    for (const ufrag of connection.peer.ufrags) this.#byUfrag.set(ufrag, connection.id);
-    const address = connection.peer.remoteAddress;
-    if (address !== undefined) this.#byAddress.set(addressKey(address), connection.id);
-  }
-
-  #findByUfrag(datagram: Uint8Array): Attached | undefined {
-    const ufrag = localUfragOf(datagram);
-    if (ufrag === undefined) return undefined;
-    const attached = this.#connections.get(this.#byUfrag.get(ufrag) ?? '');
-    if (attached?.connection.peer.ufrags.includes(ufrag)) return attached;
-    this.#byUfrag.delete(ufrag);
-    return undefined;
-  }
-
-  #findByAddress(from: Address): Attached | undefined {
-    const key = addressKey(from);
-    const attached = this.#connections.get(this.#byAddress.get(key) ?? '');
-    if (attached?.connection.peer.isValidated(from)) return attached;
-    this.#byAddress.delete(key);
-    return undefined;
+  #sendRtcp({ session, connection }: Route, packet: Uint8Array, now: Millis): void {
+    connection.peer.sendRtcp(packet);
+    session.flush(connection, now);
+    this.#drain(session, now);
   }
 
   #removeSession(session: Session): void {
     this.#deadlines.delete(session);
     if (!this.#sessions.delete(session.id)) return;
     this.#tokens.remove(session.id);
-    const page = this.#pageOf.get(session.id);
-    this.#pageOf.delete(session.id);
-    if (page !== undefined) this.#pages.delete(page);
-    if (this.#broadcaster?.session === session.id) this.#broadcaster = undefined;
+    this.#pages.unbindSession(session.id);
+    this.#slot.release(session);
     this.#event({ event: 'session-closed', session: session.id, role: session.role });
   }
 
@@ -697,7 +599,7 @@ export class Broadcast {
       nextTokenHash: hashes.next ?? new Uint8Array(0),
       role: session.role,
       capabilities: session.capabilities,
-      lastSeenAt: Math.round(session.seenAt + this.#options.wallOffset),
+      lastSeenAt: Math.round((session.attached ? this.#now : session.seenAt) + this.#options.wallOffset),
       connection: session.captureConnection(),
     };
   }
@@ -709,16 +611,15 @@ export class Broadcast {
       if (session.role === 'viewer' && (session.attached || session.current?.peer.keyEpoch !== undefined))
         viewers++;
     }
-    const holder = this.#sessions.get(this.#broadcaster?.session ?? '');
-    const message: ServerMessage = { type: 'room', viewers, onAir: holder !== undefined && isOnAir(holder) };
+    const message: ServerMessage = { type: 'room', viewers, onAir: this.#slot.onAir };
     const text = JSON.stringify(message);
     if (text === this.#roomTold) return;
     this.#roomTold = text;
-    for (const page of this.#pageOf.values()) this.#tell(page, message);
+    for (const page of this.#pages.pages()) this.#tell(page, message);
   }
 
   #tellSession(session: Session, message: ServerMessage): void {
-    const page = this.#pageOf.get(session.id);
+    const page = this.#pages.pageOf(session.id);
     if (page !== undefined) this.#tell(page, message);
   }
 
@@ -731,51 +632,10 @@ export class Broadcast {
   }
 }
 
-interface Attached {
-  readonly session: Session;
-  readonly connection: Connection;
-}
-
-const isViewer = ({ connection }: Attached): boolean => connection.role === 'viewer';
-
-/** Whether the broadcaster's media can arrive: it has keys, or had them when the server last ran. */
-const isOnAir = (session: Session): boolean => session.current?.role === 'broadcaster';
-
-const connectionId = (session: Uint8Array, number: number): string => `${toHex(session)}/${number}`;
+const idOf = ({ session, connection }: PeerMediaRecord): string => connectionId(toHex(session), connection);
 
 /** Audio of a new connection waits for its video, so that both change over together. */
 const isVideo = (packet: Uint8Array): boolean => {
   const payloadType = packet[1]! & 0x7f;
   return payloadType === PAYLOAD_TYPE.vp8 || payloadType === PAYLOAD_TYPE.h264;
 };
-
-const isOfSameSession = (a: string, b: string): boolean => a.split('/')[0] === b.split('/')[0];
-
-function captureContexts({ session, connection }: Attached): PeerMediaRecord | undefined {
-  const contexts = connection.peer.captureContexts();
-  const remoteAddress = connection.peer.remoteAddress;
-  if (contexts === undefined || remoteAddress === undefined) return undefined;
-  return { session: fromHex(session.id), connection: connection.number, remoteAddress, ...contexts };
-}
-
-/** What is in no file cannot be resumed and needs no limit. */
-function unlimited({ room, peers, ...rest }: MediaSnapshot): MediaSnapshot {
-  const lift = <Limited extends { readonly limit: number }>(list: readonly Limited[]) =>
-    list.map((item) => ({ ...item, limit: Number.POSITIVE_INFINITY }));
-  return {
-    ...rest,
-    room: { ...room, streams: lift(room.streams) },
-    peers: peers.map((peer) => ({
-      ...peer,
-      send: { ...peer.send, srtcpLimit: Number.POSITIVE_INFINITY },
-      receive: { ...peer.receive, streams: lift(peer.receive.streams), srtcp: lift(peer.receive.srtcp) },
-    })),
-  };
-}
-
-function disposeContexts({ send, receive }: PeerMediaRecord): void {
-  for (const { key, salt } of [send.master, receive.master]) {
-    key.dispose();
-    salt.dispose();
-  }
-}

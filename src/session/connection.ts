@@ -4,7 +4,7 @@ import type { Millis } from '../util/clock.ts';
 
 /** One RTCPeerConnection of a page, as its session sees it. */
 export interface Connection {
-  /** Names it among all connections of the server: `<session>/<number>`. */
+  /** From {@link connectionId}. */
   readonly id: string;
   readonly number: number;
   readonly role: Role;
@@ -27,10 +27,7 @@ interface PendingOffer {
   readonly deadline: Millis;
 }
 
-/** Where a page says it stands (`POSITION_SUBPROTOCOL_PREFIX`). */
-export interface PagePosition {
-  readonly connection: number;
-  readonly epoch: number;
-  /** The DTLS association of that epoch is complete: a ClientHello that comes before the next offer is applied does no harm. */
-  readonly settled: boolean;
-}
+/** Names a connection among all of the server. */
+export const connectionId = (session: string, number: number): string => `${session}/${number}`;
+
+export const sessionOf = (connection: string): string => connection.slice(0, connection.indexOf('/'));

@@ -1,5 +1,5 @@
-import type { Capabilities } from '../signaling/protocol.ts';
-import type { Connection, PagePosition } from './connection.ts';
+import type { Capabilities, PagePosition } from '../signaling/protocol.ts';
+import type { Connection } from './connection.ts';
 
 /** Why new keys are wanted. */
 export type RekeyReason = 'resume' | 'interval' | 'order' | 'stalled' | 'missed-deadline';

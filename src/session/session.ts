@@ -8,14 +8,21 @@
  * says that it plays.
  */
 
-import type { Capabilities, ClientMessage, OfferKind, Role, ServerMessage } from '../signaling/protocol.ts';
+import type {
+  Capabilities,
+  ClientMessage,
+  OfferKind,
+  PagePosition,
+  Role,
+  ServerMessage,
+} from '../signaling/protocol.ts';
 import type { Answer } from '../signaling/sdp.ts';
 import type { ConnectionRecord } from '../snapshot/schema.ts';
 import type { Address } from '../transport/address.ts';
 import type { IceCredentials } from '../transport/ice/ice-lite.ts';
 import type { Peer, PeerContexts, PeerIdentity, SendFloor, StaleKeysEnd } from '../transport/peer.ts';
 import { earliest, type Millis } from '../util/clock.ts';
-import type { Connection, PagePosition } from './connection.ts';
+import { type Connection, connectionId } from './connection.ts';
 import { nextEpoch, planRekey, type RekeyReason } from './rekey.ts';
 
 /** An in-place re-key takes two round trips; past this the browser is taken to be unable. */
@@ -72,7 +79,7 @@ export type SessionEvent =
 export type SessionOutput =
   | { readonly kind: 'message'; readonly message: ServerMessage }
   | { readonly kind: 'transmit'; readonly to: Address; readonly datagram: Uint8Array }
-  | { readonly kind: 'validated'; readonly peer: Peer; readonly address: Address }
+  | { readonly kind: 'validated'; readonly connection: Connection; readonly address: Address }
   | { readonly kind: 'rtp'; readonly connection: Connection; readonly packet: Uint8Array }
   | { readonly kind: 'rtcp'; readonly connection: Connection; readonly packet: Uint8Array }
   /** A re-key in place begins: what is sent from now on may have to be sent again. */
@@ -106,10 +113,11 @@ export class Session {
   #closed = false;
   readonly #outputs: SessionOutput[] = [];
 
-  constructor(options: SessionOptions, now: Millis) {
+  /** @param seenAt when the page was last there: now, or before the process began. */
+  constructor(options: SessionOptions, seenAt: Millis) {
     this.#options = options;
     this.role = options.role;
-    this.#seenAt = now;
+    this.#seenAt = seenAt;
   }
 
   get id(): string {
@@ -138,12 +146,12 @@ export class Session {
 
   /** When the page or an authenticated check was last there. */
   get seenAt(): Millis {
-    const heard = this.connections.map((connection) => connection.peer.heardAt ?? 0);
+    const heard = this.connections.map((connection) => connection.peer.heardAt ?? Number.NEGATIVE_INFINITY);
     return Math.max(this.#seenAt, ...heard);
   }
 
   /** Takes up the connection of an earlier process; its keys are stale from the start. */
-  resume(record: ConnectionRecord, stale: StaleContexts | undefined, now: Millis): void {
+  resume(record: ConnectionRecord, stale: StaleContexts | undefined, now: Millis): Connection {
     const peer = this.#options.createPeer(
       { ufrag: record.localUfrag, pwd: record.localPwd },
       {
@@ -153,8 +161,8 @@ export class Session {
       },
     );
     if (stale !== undefined) peer.resume(stale.contexts, stale.floors, now + this.#options.staleKeyTtl);
-    this.#current = {
-      id: `${this.id}/${record.number}`,
+    const connection: Connection = {
+      id: connectionId(this.id, record.number),
       number: record.number,
       role: this.role,
       peer,
@@ -164,7 +172,9 @@ export class Session {
       keyedAt: undefined,
       inRoom: true,
     };
+    this.#current = connection;
     this.#lastNumber = record.number;
+    return connection;
   }
 
   /** What of this session survives; `undefined` before the first answer of a connection of its role. */
@@ -262,7 +272,8 @@ export class Session {
     }
     const rekeyAt = this.#rekeyAt();
     if (rekeyAt !== undefined && now >= rekeyAt) this.rekey('interval', now);
-    if (now >= this.#expiresAt()) this.close();
+    const expiresAt = this.#expiresAt();
+    if (expiresAt !== undefined && now >= expiresAt) this.close();
   }
 
   nextTimeout(): Millis | undefined {
@@ -305,7 +316,7 @@ export class Session {
     this.#lastNumber = Math.max(this.#lastNumber, this.#position?.connection ?? 0) + 1;
     const ice = this.#options.createCredentials();
     const connection: Connection = {
-      id: `${this.id}/${this.#lastNumber}`,
+      id: connectionId(this.id, this.#lastNumber),
       number: this.#lastNumber,
       role: this.role,
       peer: this.#options.createPeer(ice),
@@ -398,12 +409,10 @@ export class Session {
         case 'transmit':
           this.#outputs.push(output);
           break;
-        case 'validated':
-          this.#outputs.push({ ...output, peer });
-          break;
         case 'selected':
           this.#outputs.push({ kind: 'changed' });
           break;
+        case 'validated':
         case 'rtp':
         case 'rtcp':
           this.#outputs.push({ ...output, connection });
@@ -523,8 +532,8 @@ export class Session {
     return keyedAt + rekeyInterval;
   }
 
-  #expiresAt(): Millis {
-    return this.#attached ? Number.POSITIVE_INFINITY : this.seenAt + this.#options.sessionTtl;
+  #expiresAt(): Millis | undefined {
+    return this.#attached ? undefined : this.seenAt + this.#options.sessionTtl;
   }
 
   #event(event: SessionEvent): void {

@@ -1,6 +1,6 @@
 /**
- * The messages between page and server, JSON over one WebSocket. Types only: the page imports this file, the server's parser is
- * `messages.ts`.
+ * The messages between page and server, JSON over one WebSocket. The page imports this file; the server's parser of messages, with its
+ * library, is `messages.ts`.
  *
  *   page                                   server
  *   (upgrade, token in subprotocol) ─────▶ known token: offer at once, welcome{resumed} when the next token is on disk
@@ -20,7 +20,26 @@ export const TOKEN_SUBPROTOCOL_PREFIX = 'rekeycast.token.';
  * when the fingerprint changes, and the server may have been killed before it wrote its own idea of it; and whether the DTLS association of that
  * epoch is complete: an `open` one would take a ClientHello that is meant for the next.
  */
-export const POSITION_SUBPROTOCOL_PREFIX = 'rekeycast.at.';
+const POSITION_SUBPROTOCOL_PREFIX = 'rekeycast.at.';
+
+export interface PagePosition {
+  readonly connection: number;
+  readonly epoch: number;
+  readonly settled: boolean;
+}
+
+export const formatPosition = ({ connection, epoch, settled }: PagePosition): string =>
+  `${POSITION_SUBPROTOCOL_PREFIX}${connection}.${epoch}.${settled ? 'settled' : 'open'}`;
+
+/** `undefined` where the subprotocol is none of a position. */
+export function parsePosition(subprotocol: string): PagePosition | undefined {
+  if (!subprotocol.startsWith(POSITION_SUBPROTOCOL_PREFIX)) return undefined;
+  const text = subprotocol.slice(POSITION_SUBPROTOCOL_PREFIX.length);
+  const match = /^(\d{1,9})\.(\d{1,9})\.(settled|open)$/.exec(text);
+  if (match === null) return undefined;
+  return { connection: Number(match[1]), epoch: Number(match[2]), settled: match[3] === 'settled' };
+}
+
 /** Largest WebSocket message, in bytes. */
 export const MAX_MESSAGE_BYTES = 64 * 1024;
 

@@ -1,6 +1,6 @@
 import * as sdpTransform from 'sdp-transform';
 import { EXTENSION_ID, PAYLOAD_TYPE } from '../room/media.ts';
-import type { RoomState } from '../room/state.ts';
+import type { RoomStreamState } from '../room/state.ts';
 import type { Address } from '../transport/address.ts';
 import type { Fingerprint } from '../transport/dtls/fingerprint.ts';
 import type { IceCredentials } from '../transport/ice/ice-lite.ts';
@@ -21,8 +21,9 @@ export interface OfferOptions {
   readonly fingerprint: Fingerprint;
   readonly candidates: readonly Address[];
   readonly videoCodecs: readonly VideoCodec[];
-  /** SSRCs of the room's streams, announced to viewers. */
-  readonly room: RoomState;
+  /** The room's CNAME and streams, announced to viewers: the same as in its sender reports (RFC 5576 §6.1). */
+  readonly cname: string;
+  readonly streams: readonly Pick<RoomStreamState, 'kind' | 'ssrc' | 'rtxSsrc'>[];
 }
 
 export interface Answer {
@@ -115,7 +116,7 @@ function audioSection(options: OfferOptions): sdpTransform.MediaDescription {
     fmtp: [{ payload: PAYLOAD_TYPE.opus, config: 'minptime=10;useinbandfec=1' }],
     ...(options.role === 'broadcaster'
       ? transportCc([PAYLOAD_TYPE.opus], [])
-      : announcedStream(options.room, 'audio')),
+      : announcedStream(options, 'audio')),
   };
 }
 
@@ -147,7 +148,7 @@ function videoSection(options: OfferOptions): sdpTransform.MediaDescription {
           codecs.map((codec) => codec.payload),
           feedback,
         )
-      : { rtcpFb: feedback, ...announcedStream(options.room, 'video') }),
+      : { rtcpFb: feedback, ...announcedStream(options, 'video') }),
   };
 }
 
@@ -222,15 +223,15 @@ function transportCc(
 }
 
 function announcedStream(
-  room: RoomState,
+  { cname, streams }: OfferOptions,
   kind: 'audio' | 'video',
 ): Pick<sdpTransform.MediaDescription, 'msid' | 'ssrcGroups' | 'ssrcs'> {
-  const stream = room.streams.find((candidate) => candidate.kind === kind);
+  const stream = streams.find((candidate) => candidate.kind === kind);
   if (stream === undefined) return {};
   const ssrcs = stream.rtxSsrc === 0 ? [stream.ssrc] : [stream.ssrc, stream.rtxSsrc];
   return {
     msid: [{ id: 'rekeycast', appdata: kind }],
     ssrcGroups: ssrcs.length === 2 ? [{ semantics: 'FID', ssrcs: ssrcs.join(' ') }] : [],
-    ssrcs: ssrcs.map((id) => ({ id, attribute: 'cname', value: 'rekeycast' })),
+    ssrcs: ssrcs.map((id) => ({ id, attribute: 'cname', value: cname })),
   };
 }

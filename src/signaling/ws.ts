@@ -1,14 +1,14 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
-import type { PagePosition } from '../session/connection.ts';
 import type { Millis } from '../util/clock.ts';
 import { parseClientMessage } from './messages.ts';
 import {
   CLOSE_CODE,
   type ClientMessage,
   MAX_MESSAGE_BYTES,
-  POSITION_SUBPROTOCOL_PREFIX,
+  type PagePosition,
+  parsePosition,
   type ServerMessage,
   SUBPROTOCOL,
   TOKEN_SUBPROTOCOL_PREFIX,
@@ -132,7 +132,7 @@ export class PageSockets {
       this.#pages.delete(page.id);
       this.#events.closed(page);
     });
-    this.#events.opened(page, suffixOf(offered, TOKEN_SUBPROTOCOL_PREFIX), parsePosition(offered));
+    this.#events.opened(page, suffixOf(offered, TOKEN_SUBPROTOCOL_PREFIX), firstPosition(offered));
   }
 
   #receive(page: Page, data: Buffer, isBinary: boolean): void {
@@ -181,9 +181,5 @@ function refuse(socket: Duplex, status: string, words: string): void {
 const suffixOf = (offered: readonly string[], prefix: string): string | undefined =>
   offered.find((name) => name.startsWith(prefix))?.slice(prefix.length);
 
-function parsePosition(offered: readonly string[]): PagePosition | undefined {
-  const text = suffixOf(offered, POSITION_SUBPROTOCOL_PREFIX);
-  const match = /^(\d{1,9})\.(\d{1,9})\.(settled|open)$/.exec(text ?? '');
-  if (match === null) return undefined;
-  return { connection: Number(match[1]), epoch: Number(match[2]), settled: match[3] === 'settled' };
-}
+const firstPosition = (offered: readonly string[]): PagePosition | undefined =>
+  offered.map(parsePosition).find((position) => position !== undefined);

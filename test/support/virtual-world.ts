@@ -1,5 +1,6 @@
 import { rtpHeaderLength } from '../../src/rtp/packet.ts';
-import { Broadcast, type BroadcastEvent, type BroadcastOptions } from '../../src/server/broadcast.ts';
+import { Broadcast } from '../../src/server/broadcast.ts';
+import type { BroadcastEvent, BroadcastOptions } from '../../src/server/broadcast-io.ts';
 import { createCertificate, signingKey } from '../../src/server/certificate.ts';
 import type { ClientMessage } from '../../src/signaling/protocol.ts';
 import { encodeIdentity } from '../../src/snapshot/codec/identity.ts';

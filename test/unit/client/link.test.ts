@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import type { Position } from '../../../src/client/connections.ts';
 import {
   Link,
   type LinkOutput,
@@ -9,12 +8,13 @@ import {
   SILENCE_LIMIT_MS,
   SLOWEST_STEP_MS,
 } from '../../../src/client/link.ts';
+import type { PagePosition } from '../../../src/signaling/protocol.ts';
 import { CLOSE_CODE, SUBPROTOCOL } from '../../../src/signaling/protocol.ts';
 import { seededNumbers } from '../../support/seeded-rng.ts';
 
 interface World {
   mediaAlive: boolean;
-  position: Position | undefined;
+  position: PagePosition | undefined;
 }
 
 function createLink(seed = 1) {

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { Connection, PagePosition } from '../../../src/session/connection.ts';
+import type { Connection } from '../../../src/session/connection.ts';
 import { Session, type SessionOptions, type SessionOutput } from '../../../src/session/session.ts';
-import type { ServerMessage } from '../../../src/signaling/protocol.ts';
+import type { PagePosition, ServerMessage } from '../../../src/signaling/protocol.ts';
 import type { ConnectionRecord } from '../../../src/snapshot/schema.ts';
 import type { Millis } from '../../../src/util/clock.ts';
 import { FakePeer } from '../../support/fake-peer.ts';
@@ -638,7 +638,7 @@ describe('what its peers have', () => {
       { kind: 'rtp', connection, packet },
       { kind: 'rtcp', connection, packet },
       { kind: 'transmit', to: address, datagram: packet },
-      { kind: 'validated', peer: connection.peer, address },
+      { kind: 'validated', connection, address },
       { kind: 'changed' },
     ]);
   });

@@ -26,7 +26,8 @@ const OPTIONS: OfferOptions = {
     { ip: '2001:db8::1', port: 8080 },
   ],
   videoCodecs: ['VP8', 'H264'],
-  room: ROOM,
+  cname: 'rekeycast-1-2',
+  streams: ROOM.streams,
 };
 
 const offered = (options: Partial<OfferOptions> = {}) =>

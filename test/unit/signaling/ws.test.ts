@@ -3,9 +3,13 @@ import { connect } from 'node:net';
 import { PassThrough } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { WebSocket } from 'ws';
-import type { PagePosition } from '../../../src/session/connection.ts';
 import { HttpPort } from '../../../src/signaling/http.ts';
-import { type ClientMessage, MAX_MESSAGE_BYTES, SUBPROTOCOL } from '../../../src/signaling/protocol.ts';
+import {
+  type ClientMessage,
+  MAX_MESSAGE_BYTES,
+  type PagePosition,
+  SUBPROTOCOL,
+} from '../../../src/signaling/protocol.ts';
 import { Page, PageSockets } from '../../../src/signaling/ws.ts';
 import { until } from '../../support/wait.ts';
 import { WsClient } from '../../support/ws-client.ts';

@@ -1,0 +1,62 @@
+import type { SessionEvent } from '../session/session.ts';
+import type { Role, ServerMessage } from '../signaling/protocol.ts';
+import type { VideoCodec } from '../signaling/sdp.ts';
+import type { CertificateRecord, MediaSnapshot } from '../snapshot/schema.ts';
+import type { Address } from '../transport/address.ts';
+import type { DtlsIdentity } from '../transport/dtls/client.ts';
+import type { SrtpProfile } from '../transport/srtp/profile.ts';
+import type { Millis } from '../util/clock.ts';
+import type { RandomSource } from '../util/rng.ts';
+import type { Secret } from '../util/secret.ts';
+import type { PageId } from './page-bindings.ts';
+
+export interface BroadcastOptions {
+  readonly certificate: CertificateRecord;
+  readonly identity: DtlsIdentity;
+  readonly tokenKey: Secret;
+  /** Names this run of the server to the pages. */
+  readonly instance: string;
+  readonly rng: RandomSource;
+  readonly candidates: readonly Address[];
+  readonly videoCodecs: readonly VideoCodec[];
+  readonly srtpProfiles: readonly SrtpProfile[];
+  readonly staleKeyTtl: Millis;
+  readonly sessionTtl: Millis;
+  readonly rekeyInterval: Millis | undefined;
+  /** Wall-clock time minus monotonic time. */
+  readonly wallOffset: number;
+  /** How long the contexts in a media snapshot may be resumed. */
+  readonly mediaTtl: Millis;
+  /**
+   * Writes a media snapshot before it returns, or gives `false` when there is none on file any more. Absent in strict mode: no context
+   * is ever written, and no index is limited.
+   */
+  readonly persistMedia?: (snapshot: MediaSnapshot) => boolean;
+}
+
+export type BroadcastEvent =
+  | SessionEvent
+  | {
+      readonly event: 'session-opened' | 'session-resumed' | 'session-closed';
+      readonly session: string;
+      readonly role: Role;
+    }
+  | { readonly event: 'token-refused' }
+  | { readonly event: 'protect-failed'; readonly connection: string; readonly reason: string }
+  | { readonly event: 'first-media-forwarded' };
+
+export type BroadcastOutput =
+  | { readonly kind: 'transmit'; readonly to: Address; readonly datagram: Uint8Array }
+  /** `afterWrite`: only once the identity snapshot holds what the message promises. */
+  | {
+      readonly kind: 'message';
+      readonly page: PageId;
+      readonly message: ServerMessage;
+      readonly afterWrite: boolean;
+    }
+  | { readonly kind: 'disconnect'; readonly page: PageId; readonly code: number; readonly reason: string }
+  /** The identity snapshot is out of date. */
+  | { readonly kind: 'identity-changed' }
+  | { readonly kind: 'event'; readonly event: BroadcastEvent };
+
+export type BroadcastDropReason = 'unanswerable' | 'unknown kind' | 'unknown peer';

@@ -1,0 +1,34 @@
+import { type Connection, sessionOf } from '../session/connection.ts';
+import type { MediaSnapshot, PeerMediaRecord } from '../snapshot/schema.ts';
+import { fromHex } from '../util/bytes.ts';
+
+/** The SRTP contexts of a connection for the snapshot; `undefined` while it has none, or no address to resume them at. */
+export function captureContexts({ id, number, peer }: Connection): PeerMediaRecord | undefined {
+  const { remoteAddress } = peer;
+  if (remoteAddress === undefined) return undefined;
+  const contexts = peer.captureContexts();
+  return contexts && { session: fromHex(sessionOf(id)), connection: number, remoteAddress, ...contexts };
+}
+
+/** The same with every limit lifted: what is in no file cannot be resumed and needs none. */
+export function unlimited({ room, peers, ...rest }: MediaSnapshot): MediaSnapshot {
+  const lift = <Limited extends { readonly limit: number }>(list: readonly Limited[]) =>
+    list.map((item) => ({ ...item, limit: Number.POSITIVE_INFINITY }));
+  return {
+    ...rest,
+    room: { ...room, streams: lift(room.streams) },
+    peers: peers.map((peer) => ({
+      ...peer,
+      send: { ...peer.send, srtcpLimit: Number.POSITIVE_INFINITY },
+      receive: { ...peer.receive, streams: lift(peer.receive.streams), srtcp: lift(peer.receive.srtcp) },
+    })),
+  };
+}
+
+/** Wipes contexts that nobody takes over. */
+export function disposeContexts({ send, receive }: PeerMediaRecord): void {
+  for (const { key, salt } of [send.master, receive.master]) {
+    key.dispose();
+    salt.dispose();
+  }
+}

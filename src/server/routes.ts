@@ -1,0 +1,78 @@
+import type { Connection } from '../session/connection.ts';
+import type { Session } from '../session/session.ts';
+import { type Address, addressKey } from '../transport/address.ts';
+import { localUfragOf } from '../transport/ice/ice-lite.ts';
+
+/** A connection and whose it is. */
+export interface Route {
+  readonly session: Session;
+  readonly connection: Connection;
+}
+
+/**
+ * Finds the connection that a datagram is for: checks by their local ufrag, everything else by an address that a check has validated. What is found
+ * is a hint; the peer itself verifies.
+ */
+export class Routes {
+  readonly #routes = new Map<string, Route>();
+  readonly #byUfrag = new Map<string, Route>();
+  readonly #byAddress = new Map<string, Route>();
+  /** What was registered for a connection, to be taken back with it. */
+  readonly #ufrags = new Map<string, readonly string[]>();
+  readonly #addresses = new Map<string, Map<string, Address>>();
+
+  get(connection: string): Route | undefined {
+    return this.#routes.get(connection);
+  }
+
+  all(): Iterable<Route> {
+    return this.#routes.values();
+  }
+
+  viewers(): readonly Route[] {
+    return [...this.#routes.values()].filter(({ connection }) => connection.role === 'viewer');
+  }
+
+  /** Registers a connection, or its new ufrags and address after an offer or a nomination. */
+  put(route: Route): void {
+    const { id, peer } = route.connection;
+    this.#routes.set(id, route);
+    for (const ufrag of this.#ufrags.get(id) ?? []) this.#byUfrag.delete(ufrag);
+    this.#ufrags.set(id, peer.ufrags);
+    for (const ufrag of peer.ufrags) this.#byUfrag.set(ufrag, route);
+    if (peer.remoteAddress !== undefined) this.addAddress(route, peer.remoteAddress);
+  }
+
+  /** An address that a check of this connection has validated. */
+  addAddress(route: Route, address: Address): void {
+    const key = addressKey(address);
+    const { id, peer } = route.connection;
+    this.#byAddress.set(key, route);
+    const known = this.#addresses.get(id) ?? new Map<string, Address>();
+    this.#addresses.set(id, known.set(key, address));
+    // The peer forgets its oldest address when it has too many; so does the table.
+    for (const [other, validated] of known) if (!peer.isValidated(validated)) this.#forget(id, other);
+  }
+
+  remove(connection: string): void {
+    this.#routes.delete(connection);
+    for (const ufrag of this.#ufrags.get(connection) ?? []) this.#byUfrag.delete(ufrag);
+    for (const key of this.#addresses.get(connection)?.keys() ?? []) this.#forget(connection, key);
+    this.#ufrags.delete(connection);
+    this.#addresses.delete(connection);
+  }
+
+  findByUfrag(datagram: Uint8Array): Route | undefined {
+    return this.#byUfrag.get(localUfragOf(datagram) ?? '');
+  }
+
+  findByAddress(from: Address): Route | undefined {
+    return this.#byAddress.get(addressKey(from));
+  }
+
+  #forget(connection: string, key: string): void {
+    this.#addresses.get(connection)?.delete(key);
+    // The address may be another connection's by now: a browser has one socket for several.
+    if (this.#byAddress.get(key)?.connection.id === connection) this.#byAddress.delete(key);
+  }
+}
