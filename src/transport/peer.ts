@@ -7,6 +7,7 @@
  *   3. nomination       address → ClientHello    or acceptAnswer(): whichever is first ends the stale keys
  *   4. keys → media                           3. nomination      the new address
  */
+import { Budget } from '../util/budget.ts';
 import type { Millis } from '../util/clock.ts';
 import { earliest } from '../util/clock.ts';
 import { Counters } from '../util/counters.ts';
@@ -23,6 +24,13 @@ import type { SrtpReceiveState, SrtpSendState } from './srtp/state.ts';
 
 /** The ClientHello of a re-key repeats at this interval: the browser drops those that come before it has applied the offer. */
 const HELLO_INTERVAL: Millis = 10;
+
+/**
+ * Snapshots that what one browser sends may cause, in a burst and in each further second. A keyframe out of silence takes a few; indices that leap
+ * from packet to packet would each take one, and a snapshot is of everybody.
+ */
+const RESERVE_BURST = 40;
+const RESERVES_PER_SECOND = 20;
 
 export interface PeerOptions {
   readonly identity: DtlsIdentity;
@@ -98,6 +106,8 @@ export class Peer {
   #mayStart = false;
   #fingerprints: readonly Fingerprint[] = [];
   #staleDeadline: Millis | undefined;
+  readonly #reserves = new Budget(RESERVE_BURST, RESERVES_PER_SECOND);
+  #now: Millis = 0;
   readonly #outputs: PeerOutput[] = [];
 
   constructor(options: PeerOptions, restored?: PeerIdentity) {
@@ -156,7 +166,7 @@ export class Peer {
     this.#contexts = {
       epoch: contexts.epoch,
       send: SrtpSendContext.restore(contexts.send, this.#options.reserve, floors),
-      receive: SrtpReceiveContext.restore(contexts.receive, this.#options.reserve),
+      receive: SrtpReceiveContext.restore(contexts.receive, () => this.#reserveForReceived()),
     };
     this.#staleDeadline = deadline;
   }
@@ -187,6 +197,7 @@ export class Peer {
   }
 
   handleDatagram(datagram: Uint8Array, from: Address, now: Millis): void {
+    this.#now = now;
     const kind = classifyDatagram(datagram);
     if (kind === undefined) this.drops.add('unknown kind');
     else if (kind === 'stun') this.#handleStun(datagram, from, now);
@@ -280,6 +291,11 @@ export class Peer {
     if (packet !== undefined) this.#outputs.push({ kind: kind === 'srtp' ? 'rtp' : 'rtcp', packet });
   }
 
+  /** Past the budget the packet is dropped, as are those behind it up to the next snapshot that comes by itself. */
+  #reserveForReceived(): void {
+    if (this.#reserves.take(this.#now)) this.#options.reserve();
+  }
+
   #startHandshake(now: Millis, helloInterval?: Millis): void {
     if (this.#offered === undefined || !this.#mayStart) return;
     if (this.#fingerprints.length === 0 || this.#ice.selected === undefined) return;
@@ -328,7 +344,7 @@ export class Peer {
     this.#contexts = {
       epoch,
       send: SrtpSendContext.create(keys.profile, keys.local, this.#options.reserve),
-      receive: SrtpReceiveContext.create(keys.profile, keys.remote, this.#options.reserve),
+      receive: SrtpReceiveContext.create(keys.profile, keys.remote, () => this.#reserveForReceived()),
     };
     this.#offered = undefined;
     this.#outputs.push({ kind: 'keyed', epoch });

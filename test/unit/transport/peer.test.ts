@@ -452,6 +452,30 @@ describe('a grant', () => {
   });
 });
 
+describe('a browser whose indices leap', () => {
+  it('causes a few snapshots at once and twenty a second, and is heard again behind the next', () => {
+    connect();
+    const browser = browserContexts();
+    peer.granted(peer.captureContexts()!);
+    const leap = () => {
+      for (let i = 0; i < 50; i++) browser.send.protectRtcp(rtcpPacket());
+      peer.handleDatagram(browser.send.protectRtcp(rtcpPacket())!, HERE, now);
+      return drain().length;
+    };
+    leap();
+    reserved = 0;
+    peer.granted(peer.captureContexts()!);
+    for (let i = 0; i < 200; i++) expect(leap()).toBe(0);
+    expect(reserved).toBe(40);
+    now += 1_000;
+    for (let i = 0; i < 200; i++) leap();
+    expect(reserved).toBe(60);
+    peer.granted(peer.captureContexts()!);
+    peer.handleDatagram(browser.send.protectRtcp(rtcpPacket())!, HERE, now);
+    expect(kinds(drain())).toEqual(['rtcp']);
+  });
+});
+
 describe('datagrams', () => {
   it('of DTLS and media from an address that no check has validated are dropped', () => {
     connect();
