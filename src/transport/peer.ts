@@ -74,7 +74,7 @@ export type PeerDropReason = 'unknown kind' | 'address not validated' | 'no hand
 
 export type PeerOutput =
   | { readonly kind: 'transmit'; readonly to: Address; readonly datagram: Uint8Array }
-  /** Datagrams from this address belong to this peer from now on. */
+  /** Datagrams from this address belong to this peer: said of each authentic check, since another peer's may have come from there. */
   | { readonly kind: 'validated'; readonly address: Address }
   /** Media goes to this address from now on. */
   | { readonly kind: 'selected'; readonly address: Address }
@@ -259,12 +259,11 @@ export class Peer {
   }
 
   #handleStun(datagram: Uint8Array, from: Address, now: Millis): void {
-    const known = this.#ice.isValidated(from);
     const before = this.#ice.selected;
     const answer = this.#ice.handleDatagram(datagram, from, now);
     if (answer === undefined) return;
     this.#outputs.push({ kind: 'transmit', to: from, datagram: answer.response });
-    if (answer.validated && !known) this.#outputs.push({ kind: 'validated', address: from });
+    if (answer.validated) this.#outputs.push({ kind: 'validated', address: from });
     const selected = this.#ice.selected;
     if (selected === undefined || (before !== undefined && sameAddress(before, selected))) return;
     this.#outputs.push({ kind: 'selected', address: selected });

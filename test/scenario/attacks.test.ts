@@ -94,4 +94,18 @@ describe('a visitor', () => {
     expect([...after.sessions].map((session) => session.current?.peer.keyEpoch)).toEqual([0, 0]);
     expect(after.drops.total).toBe(0);
   });
+
+  it.each([false, true])(
+    'who sends a check in the name of the broadcaster silences nobody for long (leaving: %s)',
+    async (leaves) => {
+      const [broadcast, broadcaster, viewer, visitor] = await onAir(2);
+      const check = await ownCheck(broadcast, visitor!, false);
+      broadcast.handleDatagram(check, addressOf(broadcaster), world.now);
+      if (leaves) world.say(visitor!, { type: 'leave' });
+      await world.run(1_500);
+      const before = seen(viewer!);
+      await world.run(1_000);
+      expect(seen(viewer!)).toBeGreaterThan(before + 60);
+    },
+  );
 });
