@@ -15,18 +15,21 @@ beforeAll(async () => {
 afterAll(() => browser?.close());
 
 describe('crashes at bad moments', { timeout: 120_000 }, () => {
-  it('go on after five kills within three seconds, some of them while the server was starting', async () => {
+  it('go on after five kills in a row, at any stage of the start', async () => {
     const running = await startBroadcast({ browser, record: true });
     const { server } = running;
     await expectSurvival(running, async () => {
-      const startedAt = performance.now();
-      for (let i = 0; i < 5; i++) {
-        await server.kill();
+      await server.kill();
+      for (const stage of ['spawned', 'resumed', 'ready', 'resumed'] as const) {
+        const resumes = server.events('started').length;
         server.spawn();
-        await elapse(Math.max(0, startedAt + (i + 1) * 550 - performance.now()));
+        // Resumed: the media snapshot is taken away, and the next one is not written yet or just so.
+        if (stage === 'resumed')
+          await until('it has resumed', () => server.events('started').length > resumes, undefined, 1);
+        if (stage === 'ready') await server.ready();
+        await server.kill();
       }
-      expect(performance.now() - startedAt).toBeLessThan(3_500);
-      await server.ready();
+      await server.start();
     });
     expect((await running.nonceReport()).reuses).toEqual([]);
   });

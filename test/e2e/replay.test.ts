@@ -1,13 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import type { Broadcast } from '../support/broadcast.ts';
 import { datagramKind } from '../support/capture.ts';
 import { startBroadcast } from '../support/fixture.ts';
-import { expectSurvival } from '../support/survival.ts';
-import type { TestPage } from '../support/test-page.ts';
+import { expectSurvival, expectUndisturbed } from '../support/survival.ts';
 import { elapse, until } from '../support/wait.ts';
 
-/** What nobody calls an interruption on a busy machine; a reset or a wrong key costs far more. */
-const UNDISTURBED_MS = 700;
 const BATCH = 50;
 
 describe('datagrams of the past', { timeout: 120_000 }, () => {
@@ -49,23 +45,3 @@ describe('datagrams of the past', { timeout: 120_000 }, () => {
     });
   });
 });
-
-/** Runs an attack and expects that no viewer and no connection notices. */
-async function expectUndisturbed(running: Broadcast, attack: () => Promise<void>): Promise<void> {
-  const before = await Promise.all(running.pages.map(view));
-  const from = Date.now();
-  await attack();
-  const to = Date.now();
-  for (const viewer of running.viewers) {
-    await viewer.waitPlaying(to);
-    const gap = await viewer.longestGap(from, to);
-    expect(gap?.length, `${viewer.name} without a frame`).toBeLessThan(UNDISTURBED_MS);
-  }
-  expect(await Promise.all(running.pages.map(view))).toEqual(before);
-  expect(running.server.running).toBe(true);
-}
-
-async function view(page: TestPage): Promise<unknown> {
-  const { role, epoch, connections, instance } = await page.facts();
-  return { role, epoch, connections, instance, states: await page.connections() };
-}

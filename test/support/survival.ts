@@ -50,6 +50,33 @@ async function expectSameConnection({ page, facts: before, certificate }: Standi
   expect(await page.connections()).toHaveLength(before.connections);
 }
 
+/** What an attack would change of a page if it reached anything: how it stands, and how often it has had to ask for help. */
+export async function composure(page: TestPage): Promise<unknown> {
+  const { role, epoch, connections, instance } = await page.facts();
+  const stalled = (await page.signals()).filter(({ message }) => message.type === 'stalled').length;
+  const keyframesAskedFor =
+    role === 'viewer' ? (await page.stat('inbound-rtp', 'video')).pliCount : undefined;
+  return {
+    role,
+    epoch,
+    connections,
+    instance,
+    states: await page.connections(),
+    stalled,
+    keyframesAskedFor,
+  };
+}
+
+/** Runs an attack and expects that nobody notices: the pictures go on, and no page stands otherwise than before. */
+export async function expectUndisturbed(broadcast: Broadcast, attack: () => Promise<unknown>): Promise<void> {
+  const before = await Promise.all(broadcast.pages.map(composure));
+  await attack();
+  const endedAt = Date.now();
+  for (const viewer of broadcast.viewers) await viewer.waitPlaying(endedAt);
+  expect(await Promise.all(broadcast.pages.map(composure))).toEqual(before);
+  expect(broadcast.server.running).toBe(true);
+}
+
 /** Waits until this viewer sees and hears something that arrived after `since` (milliseconds since 1970). */
 export async function expectMedia(viewer: TestPage, since: number): Promise<void> {
   await viewer.waitPlaying(since, SURVIVAL_TIMEOUT_MS);

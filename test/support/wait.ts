@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 
 const POLL_MS = 25;
 
@@ -28,6 +28,14 @@ export async function until<T>(
       });
     }
     await sleep(pollMs);
+  }
+}
+
+/** The same without a timer, where a test has stopped the clock: turns of the loop go by until `probe` is true. */
+export async function turnsUntil(what: string, probe: () => boolean, turns = 100_000): Promise<void> {
+  for (let turn = 0; !probe(); turn++) {
+    if (turn === turns) throw new Error(`${turns} turns of the loop went by in vain until ${what}`);
+    await nextTurn();
   }
 }
 
