@@ -34,6 +34,8 @@ const PROMOTE_DEADLINE: Millis = 8_000;
 /** The first retry is immediate, each further one waits this much longer. */
 const RETRY_STEP: Millis = 1_000;
 const MAX_RETRY_DELAY: Millis = 15_000;
+/** A session that never had keys is kept for no longer without its page: who joins and goes, over and over, fills no room. */
+const UNUSED_TTL: Millis = 60_000;
 /** Without an authenticated check for this long nothing more is sent (RFC 7675 §5.1). */
 const CONSENT_TIMEOUT: Millis = 30_000;
 
@@ -110,6 +112,8 @@ export class Session {
   #promoteAt: Millis | undefined;
   #retryAt: Millis | undefined;
   #failures = 0;
+  /** It has had keys, here or in an earlier process. */
+  #used = false;
   #closed = false;
   readonly #outputs: SessionOutput[] = [];
 
@@ -174,6 +178,7 @@ export class Session {
     };
     this.#current = connection;
     this.#lastNumber = record.number;
+    this.#used = true;
     return connection;
   }
 
@@ -445,6 +450,7 @@ export class Session {
     const first = !connection.inRoom;
     connection.keyedAt = now;
     connection.inRoom = true;
+    this.#used = true;
     this.#event({ event: 'keyed', connection: connection.id, epoch, sinceOfferMs });
     this.#outputs.push({ kind: 'keyed', connection, first }, { kind: 'changed' });
     this.#tellKeyed(connection);
@@ -529,11 +535,15 @@ export class Session {
     const keyedAt = this.#current?.keyedAt;
     if (rekeyInterval === undefined || keyedAt === undefined || this.#next !== undefined || !this.#attached)
       return undefined;
-    return keyedAt + rekeyInterval;
+    // An attempt that has failed waits for its retry, however old the keys are.
+    return this.#retryAt === undefined ? keyedAt + rekeyInterval : undefined;
   }
 
   #expiresAt(): Millis | undefined {
-    return this.#attached ? undefined : this.seenAt + this.#options.sessionTtl;
+    const { sessionTtl } = this.#options;
+    return this.#attached
+      ? undefined
+      : this.seenAt + (this.#used ? sessionTtl : Math.min(sessionTtl, UNUSED_TTL));
   }
 
   #event(event: SessionEvent): void {

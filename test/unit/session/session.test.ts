@@ -472,6 +472,29 @@ describe('keys of a certain age', () => {
   });
 });
 
+describe('a replacement of old keys that keeps failing', () => {
+  it('is tried again after longer and longer waits, not at once because the keys are old', () => {
+    live({ rekeyInterval: 20_000 });
+    let offered = offersIn(pass(20_000));
+    const waits: number[] = [];
+    for (let i = 0; i < 4; i++) {
+      expect(offered.length).toBe(1);
+      const next = numbered(offered[0]!.connection);
+      peerOf(next).say({ kind: 'failed', reason: 'fingerprint-mismatch' });
+      session.flush(next, now);
+      drain();
+      const failedAt = now;
+      offered = [];
+      while (offered.length === 0) {
+        offered = offersIn(pass(100));
+        hear(numbered(1));
+      }
+      waits.push(Math.round((now - failedAt) / 1_000));
+    }
+    expect(waits).toEqual([0, 1, 2, 3]);
+  });
+});
+
 describe('consent (RFC 7675 §5.1)', () => {
   it('is kept by checks', () => {
     const connection = live();
@@ -600,6 +623,25 @@ describe('an end', () => {
     pass(1);
     expect(session.closed).toBe(true);
     expect(session.nextTimeout()).toBeUndefined();
+  });
+
+  it('comes sooner where there never were keys, but not while the page is there', () => {
+    session.attach(undefined, now);
+    pass(200_000);
+    expect(session.closed).toBe(false);
+    session.detach(now);
+    pass(59_999);
+    expect(session.closed).toBe(false);
+    pass(1);
+    expect(session.closed).toBe(true);
+  });
+
+  it('comes after SESSION_TTL where the keys were those of an earlier process', () => {
+    session.resume(RECORD, STALE, now);
+    pass(599_999);
+    expect(session.closed).toBe(false);
+    pass(1);
+    expect(session.closed).toBe(true);
   });
 
   it('does not come while the page is there', () => {
