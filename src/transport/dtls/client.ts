@@ -3,6 +3,7 @@ import { earliest, type Millis } from '../../util/clock.ts';
 import { Counters } from '../../util/counters.ts';
 import type { RandomSource } from '../../util/rng.ts';
 import type { Secret } from '../../util/secret.ts';
+import { ReplayWindow } from '../replay-window.ts';
 import type { DtlsSrtpKeys, SrtpProfile } from '../srtp/profile.ts';
 import { alertFor, type DtlsFailure, decodeAlert } from './alert.ts';
 import { type DtlsIdentity, makeClientFlight } from './client-flight.ts';
@@ -13,7 +14,6 @@ import { decodeFragments, HANDSHAKE_TYPE, type HandshakeFragment } from './hands
 import { type FragmentVerdict, Reassembly } from './reassembly.ts';
 import { CONTENT_TYPE, type DtlsRecord, decodeRecords } from './record.ts';
 import type { RecordProtection } from './record-protection.ts';
-import { ReplayWindow } from './replay-window.ts';
 import { type ServerExpectations, type ServerStep, takeServerMessage } from './server-flight.ts';
 import { Transcript } from './transcript.ts';
 
@@ -60,6 +60,8 @@ export type DtlsDropReason =
   /** After the end: nothing is held to judge it with. */
   | 'over';
 
+/** Records of an epoch that may come late and out of order (RFC 6347 §4.1.2.6: 64 is preferred). */
+const REPLAY_WINDOW_RECORDS = 64;
 const DEFAULT_TIMEOUT_MS: Millis = 30_000;
 
 /** The server's flight, then its Finished, then nothing. */
@@ -259,7 +261,13 @@ export class DtlsClient {
     // What came ahead in the clear never becomes part of the protected Finished.
     this.#reassembly = new Reassembly(this.#reassembly.next);
     const [protection, expected] = [answer.receive, answer.expectedFinished];
-    this.#step = { at: 'finished', protection, window: new ReplayWindow(), expected, changed: false };
+    this.#step = {
+      at: 'finished',
+      protection,
+      window: new ReplayWindow(REPLAY_WINDOW_RECORDS),
+      expected,
+      changed: false,
+    };
     this.#flight = answer.flight;
     this.#transmit(packFlight(this.#flight, this.#writer));
     this.#timer.start(now);

@@ -1,10 +1,10 @@
 import { RekeycastError } from '../../errors.ts';
 import { rtpHeaderLength } from '../../rtp/packet.ts';
 import { Counters } from '../../util/counters.ts';
+import { ReplayWindow } from '../replay-window.ts';
 import { createTransform } from './create-transform.ts';
 import { IndexLimit } from './index-limit.ts';
 import type { SrtpMasterKey, SrtpProfile } from './profile.ts';
-import { ReplayWindow } from './replay-window.ts';
 import { deriveSessionKeys } from './session-keys.ts';
 import type { SrtpSendState } from './state.ts';
 import { RTCP_CLEAR_BYTES, readUint32, type SrtpTransform } from './transform.ts';

@@ -1,6 +1,7 @@
 /**
- * Which indices of one stream were taken, as a bitmap that slides with the highest (RFC 3711 §3.3.2). What lies below the window counts as
- * taken. `check` changes nothing, so it may come before authentication; `update` comes after.
+ * Which packets of a stream (RFC 3711 §3.3.2) or records of an epoch (RFC 6347 §4.1.2.6) were taken, as a bitmap that slides with the highest
+ * index. What lies below the window counts as taken. `check` changes nothing, so it may come before authentication; `update` comes after: a
+ * forged index must not move the window.
  */
 export class ReplayWindow {
   /** Nothing below this index is ever fresh. */
