@@ -5,7 +5,7 @@
  * because index limits have to be on file before they are used. So a test can run it, kill it at any point and start another from
  * what was written, on virtual time.
  */
-import { type MediaPacket, PAYLOAD_TYPE } from '../room/media.ts';
+import type { MediaPacket } from '../room/media.ts';
 import { Room, type RoomOutput } from '../room/room.ts';
 import { writeRtcp } from '../rtp/rtcp.ts';
 import { type Connection, connectionId, sessionOf } from '../session/connection.ts';
@@ -48,6 +48,7 @@ import { BroadcasterSlot } from './broadcaster-slot.ts';
 import { captureContexts, disposeContexts, unlimited } from './contexts.ts';
 import { PageBindings, type PageId } from './page-bindings.ts';
 import { type Route, Routes } from './routes.ts';
+import { Succession } from './succession.ts';
 
 /** More visitors than one process can feed; the next is told that the room is full. */
 const MAX_SESSIONS = 2_000;
@@ -64,6 +65,7 @@ export class Broadcast {
   readonly #routes = new Routes();
   readonly #pages = new PageBindings();
   readonly #slot = new BroadcasterSlot();
+  readonly #succession = new Succession();
   #roomTold = '';
   #identityChanged = false;
   #forwarded = false;
@@ -481,11 +483,17 @@ export class Broadcast {
     }
   }
 
-  /** Media of the broadcaster's replacement connection takes over with its first video packet, which is a keyframe's. */
+  /** Media of the broadcaster's replacement connection takes over with its first whole frame, which is a keyframe. */
   #handleRtp(connection: Connection, packet: Uint8Array, now: Millis): void {
     if (connection.role !== 'broadcaster') return;
-    if (isVideo(packet) && this.#succeeds(connection)) this.#room.setProducer(connection.id, now);
-    this.#room.handleProducerRtp(connection.id, packet, now);
+    if (!this.#succeeds(connection)) {
+      this.#room.handleProducerRtp(connection.id, packet, now);
+      return;
+    }
+    const held = this.#succession.add(connection.id, packet);
+    if (held === undefined) return;
+    this.#room.setProducer(connection.id, now);
+    for (const earlier of held) this.#room.handleProducerRtp(connection.id, earlier, now);
   }
 
   /** Until the page closes the one before, both carry media: there is no way back to that one. */
@@ -633,9 +641,3 @@ export class Broadcast {
 }
 
 const idOf = ({ session, connection }: PeerMediaRecord): string => connectionId(toHex(session), connection);
-
-/** Audio of a new connection waits for its video, so that both change over together. */
-const isVideo = (packet: Uint8Array): boolean => {
-  const payloadType = packet[1]! & 0x7f;
-  return payloadType === PAYLOAD_TYPE.vp8 || payloadType === PAYLOAD_TYPE.h264;
-};
