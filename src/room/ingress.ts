@@ -1,4 +1,5 @@
 import type { RtpFields, RtpPacket } from '../rtp/packet.ts';
+import { readUint16 } from '../util/bytes.ts';
 import { type MediaKind, PAYLOAD_TYPE } from './media.ts';
 
 /** What a packet of the producer is: of which stream, and the packet it brings again where it is a retransmission. */
@@ -33,7 +34,7 @@ function unwrapRetransmission(packet: RtpPacket, payloadType: number): RtpFields
   return {
     marker: packet.marker,
     payloadType,
-    sequenceNumber: (packet.payload[0]! << 8) | packet.payload[1]!,
+    sequenceNumber: readUint16(packet.payload, 0),
     timestamp: packet.timestamp,
     ssrc: packet.ssrc,
     payload: packet.payload.subarray(2),

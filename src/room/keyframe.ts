@@ -1,3 +1,4 @@
+import { readUint16 } from '../util/bytes.ts';
 import type { Millis } from '../util/clock.ts';
 import { PAYLOAD_TYPE } from './media.ts';
 
@@ -45,7 +46,7 @@ function isH264KeyframeStart(payload: Uint8Array): boolean {
 function stapHoldsKeyframe(payload: Uint8Array): boolean {
   for (let at = 1; at + 2 < payload.length; ) {
     if (beginsKeyframe(payload[at + 2]! & 0x1f)) return true;
-    at += 2 + ((payload[at]! << 8) | payload[at + 1]!);
+    at += 2 + readUint16(payload, at);
   }
   return false;
 }

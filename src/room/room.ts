@@ -1,6 +1,7 @@
 import { parseRtp, type RtpPacket } from '../rtp/packet.ts';
 import { parseRtcp, type RtcpPacket } from '../rtp/rtcp.ts';
 import { type ReportBlock, type SenderReport, wallFromNtp } from '../rtp/rtcp-reports.ts';
+import { readUint16 } from '../util/bytes.ts';
 import { earliest, type Millis, type WallMillis } from '../util/clock.ts';
 import { Counters } from '../util/counters.ts';
 import type { RandomSource } from '../util/rng.ts';
@@ -313,7 +314,7 @@ export class Room {
   #noteArrival(packet: RtpPacket, source: SourceClass, now: Millis): void {
     const number = packet.extension(EXTENSION_ID.transportSequence);
     if (number?.length !== 2) return;
-    this.#congestion.arrived(source, packet.ssrc, (number[0]! << 8) | number[1]!, now, this.#wall(now));
+    this.#congestion.arrived(source, packet.ssrc, readUint16(number, 0), now, this.#wall(now));
   }
 
   #deliver(router: StreamRouter, result: RouteResult): void {

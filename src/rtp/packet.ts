@@ -1,3 +1,5 @@
+import { readUint16, readUint32 } from '../util/bytes.ts';
+
 /** Bytes of an RTP header without contributing sources and extension (RFC 3550 §5.1). */
 export const RTP_FIXED_HEADER_BYTES = 12;
 
@@ -41,9 +43,9 @@ export function parseRtp(bytes: Uint8Array): RtpPacket | undefined {
     csrcCount: bytes[0]! & 0x0f,
     marker: (bytes[1]! & 0x80) !== 0,
     payloadType: bytes[1]! & 0x7f,
-    sequenceNumber: uint16(bytes, 2),
-    timestamp: uint32(bytes, 4),
-    ssrc: uint32(bytes, 8),
+    sequenceNumber: readUint16(bytes, 2),
+    timestamp: readUint32(bytes, 4),
+    ssrc: readUint32(bytes, 8),
     payload: bytes.subarray(headerLength, bytes.length - paddingLength),
     extension: (id) => findExtension(bytes, headerLength, id),
   };
@@ -58,7 +60,7 @@ export function rtpHeaderLength(bytes: Uint8Array): number | undefined {
   let length = RTP_FIXED_HEADER_BYTES + (bytes[0]! & 0x0f) * 4;
   if ((bytes[0]! & 0x10) !== 0) {
     if (length + 4 > bytes.length) return undefined;
-    length += 4 + uint16(bytes, length + 2) * 4;
+    length += 4 + readUint16(bytes, length + 2) * 4;
   }
   return length > bytes.length ? undefined : length;
 }
@@ -86,7 +88,7 @@ export function isRtcp(bytes: Uint8Array): boolean {
 function findExtension(bytes: Uint8Array, headerLength: number, id: number): Uint8Array | undefined {
   if ((bytes[0]! & 0x10) === 0) return undefined;
   const start = RTP_FIXED_HEADER_BYTES + (bytes[0]! & 0x0f) * 4;
-  const form = uint16(bytes, start);
+  const form = readUint16(bytes, start);
   const elements = bytes.subarray(start + 4, headerLength);
   if (form === ONE_BYTE_EXTENSIONS) return findOneByteElement(elements, id);
   if ((form & 0xfff0) === TWO_BYTE_EXTENSIONS) return findTwoByteElement(elements, id);
@@ -125,8 +127,3 @@ function findTwoByteElement(elements: Uint8Array, id: number): Uint8Array | unde
   }
   return undefined;
 }
-
-const uint16 = (bytes: Uint8Array, at: number): number => (bytes[at]! << 8) | bytes[at + 1]!;
-
-const uint32 = (bytes: Uint8Array, at: number): number =>
-  ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0;

@@ -1,4 +1,4 @@
-import { ByteReader, ByteWriter, decodeUtf8, utf8 } from '../util/bytes.ts';
+import { ByteReader, ByteWriter, decodeUtf8, paddingTo4, utf8 } from '../util/bytes.ts';
 import type { WallMillis } from '../util/clock.ts';
 
 /** RFC 3550 §6.4 to §6.6. */
@@ -111,7 +111,7 @@ export function parseSourceDescription(count: number, body: Uint8Array): SourceD
       if (item === SDES_CNAME) cname = decodeUtf8(text);
     }
     // RFC 3550 §6.5: a chunk ends with one or more null octets, up to the next 32-bit boundary.
-    reader.bytes((4 - (reader.offset % 4)) % 4);
+    reader.bytes(paddingTo4(reader.offset));
     if (reader.failed) return undefined;
     chunks.push({ ssrc, cname });
   }

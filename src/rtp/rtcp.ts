@@ -1,4 +1,4 @@
-import { ByteReader, ByteWriter, concat } from '../util/bytes.ts';
+import { ByteReader, ByteWriter, concat, paddingTo4 } from '../util/bytes.ts';
 import {
   type FeedbackPacket,
   parsePayloadFeedback,
@@ -92,7 +92,7 @@ function withoutPadding(body: Uint8Array, bytesBehind: number): Uint8Array | und
 
 function writePacket(packet: RtcpPacket): Uint8Array {
   const { packetType, count, body } = encodeBody(packet);
-  const padding = (4 - (body.length % 4)) % 4;
+  const padding = paddingTo4(body.length);
   const writer = new ByteWriter(HEADER_BYTES + body.length + padding)
     .u8(0x80 | (padding > 0 ? 0x20 : 0) | count)
     .u8(packetType)

@@ -193,6 +193,15 @@ export class ByteWriter {
   }
 }
 
+/** A big-endian number where it is known to lie within the bytes. */
+export const readUint16 = (bytes: Uint8Array, at: number): number => (bytes[at]! << 8) | bytes[at + 1]!;
+
+export const readUint32 = (bytes: Uint8Array, at: number): number =>
+  ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0;
+
+/** Bytes that are missing to the next 32-bit boundary. */
+export const paddingTo4 = (length: number): number => (4 - (length % 4)) % 4;
+
 const utf8Encoder = new TextEncoder();
 const utf8Decoder = new TextDecoder('utf-8', { fatal: true });
 

@@ -1,4 +1,5 @@
 import { randomFillSync } from 'node:crypto';
+import { readUint32 } from './bytes.ts';
 
 /** Where random bytes come from. Engines take one; outside tests it is always {@link secureRandom}. */
 export interface RandomSource {
@@ -18,6 +19,5 @@ export function randomBytes(source: RandomSource, length: number): Uint8Array {
 }
 
 export function randomUint32(source: RandomSource): number {
-  const bytes = randomBytes(source, 4);
-  return ((bytes[0]! << 24) | (bytes[1]! << 16) | (bytes[2]! << 8) | bytes[3]!) >>> 0;
+  return readUint32(randomBytes(source, 4), 0);
 }

@@ -4,6 +4,7 @@ import type { RoomState } from '../../src/room/state.ts';
 import { parseRtp } from '../../src/rtp/packet.ts';
 import { parseRtcp, writeRtcp } from '../../src/rtp/rtcp.ts';
 import { nearestExtended } from '../../src/rtp/sequence.ts';
+import { readUint16 } from '../../src/util/bytes.ts';
 import { audioPacket, retransmissionOf, type TestPacket, VIDEO_SOURCE, videoPacket } from './room-media.ts';
 import { seededNumbers, seededRandom } from './seeded-rng.ts';
 
@@ -261,7 +262,7 @@ export class ViewerModel {
       this.#ssrc = packet.ssrc;
       this.#take(packet.sequenceNumber, packet.payload, now);
     } else if (packet.payloadType === PAYLOAD_TYPE.vp8Rtx) {
-      this.#take((packet.payload[0]! << 8) | packet.payload[1]!, packet.payload.subarray(2), now);
+      this.#take(readUint16(packet.payload, 0), packet.payload.subarray(2), now);
     }
   }
 

@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto';
 import { crc32 } from 'node:zlib';
-import { concat, fromHex } from '../../src/util/bytes.ts';
+import { concat, fromHex, paddingTo4 } from '../../src/util/bytes.ts';
 
 export interface StunAttribute {
   readonly type: number;
@@ -31,6 +31,6 @@ export function stunRequest(attributes: readonly StunAttribute[], password?: str
 }
 
 const encode = ({ type, value }: StunAttribute): Uint8Array =>
-  concat(u16(type), u16(value.length), value, new Uint8Array((4 - (value.length % 4)) % 4));
+  concat(u16(type), u16(value.length), value, new Uint8Array(paddingTo4(value.length)));
 
 const u16 = (value: number): Uint8Array => Uint8Array.of(value >> 8, value & 0xff);

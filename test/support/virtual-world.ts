@@ -12,7 +12,7 @@ import type { DtlsIdentity } from '../../src/transport/dtls/client.ts';
 import { createTransform } from '../../src/transport/srtp/create-transform.ts';
 import type { SrtpMasterKey, SrtpProfile } from '../../src/transport/srtp/profile.ts';
 import { deriveSessionKeys } from '../../src/transport/srtp/session-keys.ts';
-import { toHex } from '../../src/util/bytes.ts';
+import { readUint16, toHex } from '../../src/util/bytes.ts';
 import type { Millis } from '../../src/util/clock.ts';
 import { Secret } from '../../src/util/secret.ts';
 import { testIdentity } from './dtls-identity.ts';
@@ -334,7 +334,7 @@ export function opener(
     }
     if (kind !== 'srtp') return undefined;
     const headerLength = rtpHeaderLength(datagram) ?? 12;
-    const sequence = (datagram[2]! << 8) | datagram[3]!;
+    const sequence = readUint16(datagram, 2);
     for (const rollover of [0, 1, 2]) {
       const index = rollover * 65_536 + sequence;
       if (transform.openRtp(datagram, headerLength, index) !== undefined)

@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto';
 import { crc32 } from 'node:zlib';
-import { ByteReader, ByteWriter, decodeUtf8, equalConstantTime, utf8 } from '../../util/bytes.ts';
+import { ByteReader, ByteWriter, decodeUtf8, equalConstantTime, paddingTo4, utf8 } from '../../util/bytes.ts';
 import type { Address } from '../address.ts';
 
 const MAGIC_COOKIE = 0x2112a442;
@@ -67,7 +67,7 @@ export function parseStun(bytes: Uint8Array): StunMessage | undefined {
     const at = reader.offset;
     const attribute = reader.u16();
     const value = reader.bytes(reader.u16());
-    reader.bytes((4 - (value.length % 4)) % 4);
+    reader.bytes(paddingTo4(value.length));
     if (reader.failed) return undefined;
     if (attribute === ATTRIBUTE.fingerprint) {
       // RFC 8489 §14.7: FINGERPRINT is the last attribute.
@@ -190,7 +190,7 @@ function fingerprintHolds(bytes: Uint8Array, at: number, value: Uint8Array): boo
 
 function attribute(body: ByteWriter, type: number, value: Uint8Array): void {
   body.u16(type).u16(value.length).bytes(value);
-  body.bytes(new Uint8Array((4 - (value.length % 4)) % 4));
+  body.bytes(new Uint8Array(paddingTo4(value.length)));
 }
 
 /** XOR-MAPPED-ADDRESS (RFC 8489 §14.2). */

@@ -5,7 +5,7 @@ import {
   createSecretKey,
   type KeyObject,
 } from 'node:crypto';
-import { concat } from '../../util/bytes.ts';
+import { concat, readUint32 } from '../../util/bytes.ts';
 import type { Secret } from '../../util/secret.ts';
 import { SRTP_PROFILES, type SrtpProfile } from './profile.ts';
 import type { PacketKeys, SessionKeys } from './session-keys.ts';
@@ -13,7 +13,6 @@ import {
   mixInto,
   RTCP_CLEAR_BYTES,
   readSrtcpWord,
-  readUint32,
   SRTCP_WORD_BYTES,
   type SrtcpTrailer,
   type SrtpTransform,

@@ -1,5 +1,5 @@
 import { createCipheriv, createHmac, createSecretKey, type KeyObject } from 'node:crypto';
-import { concat, equalConstantTime } from '../../util/bytes.ts';
+import { concat, equalConstantTime, readUint32 } from '../../util/bytes.ts';
 import type { Secret } from '../../util/secret.ts';
 import { SRTP_PROFILES } from './profile.ts';
 import type { PacketKeys, SessionKeys } from './session-keys.ts';
@@ -7,7 +7,6 @@ import {
   mixInto,
   RTCP_CLEAR_BYTES,
   readSrtcpWord,
-  readUint32,
   SRTCP_WORD_BYTES,
   type SrtcpTrailer,
   type SrtpTransform,

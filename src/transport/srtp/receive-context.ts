@@ -1,6 +1,7 @@
 import { RekeycastError } from '../../errors.ts';
 import { rtpHeaderLength } from '../../rtp/packet.ts';
 import { nearestExtended } from '../../rtp/sequence.ts';
+import { readUint16, readUint32 } from '../../util/bytes.ts';
 import { Counters } from '../../util/counters.ts';
 import { ReplayWindow } from '../replay-window.ts';
 import { createTransform } from './create-transform.ts';
@@ -8,7 +9,7 @@ import { IndexLimit } from './index-limit.ts';
 import { SRTP_PROFILES, type SrtpMasterKey, type SrtpProfile } from './profile.ts';
 import { deriveSessionKeys } from './session-keys.ts';
 import type { SrtpReceiveState } from './state.ts';
-import { readUint32, type SrtpTransform } from './transform.ts';
+import type { SrtpTransform } from './transform.ts';
 
 /** Indices remembered for each SSRC. RFC 3711 §3.3.2 asks for at least 64; video loses its order by more. */
 export const REPLAY_WINDOW_PACKETS = 1024;
@@ -103,7 +104,7 @@ export class SrtpReceiveContext {
     }
     const ssrc = readUint32(datagram, 8);
     const stream = this.#rtp.get(ssrc);
-    const sequenceNumber = (datagram[2]! << 8) | datagram[3]!;
+    const sequenceNumber = readUint16(datagram, 2);
     for (const index of indexCandidates(sequenceNumber, stream)) {
       if (stream !== undefined && !this.#isFresh(stream, index)) return undefined;
       const packet = this.#transform.openRtp(datagram, headerLength, index);

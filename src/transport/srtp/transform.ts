@@ -1,3 +1,5 @@
+import { readUint32 } from '../../util/bytes.ts';
+
 /**
  * A cryptographic transform (RFC 3711 §4): encrypts and authenticates packets under session keys. It has no memory: which index a packet
  * has, and whether that index may be used or accepted, is the context's business.
@@ -37,9 +39,6 @@ export function readSrtcpWord(datagram: Uint8Array, at: number): SrtcpTrailer {
   const word = readUint32(datagram, at);
   return { encrypted: word >= 2 ** 31, index: word % 2 ** 31 };
 }
-
-export const readUint32 = (bytes: Uint8Array, at: number): number =>
-  ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0;
 
 /** Adds (xor) an unsigned integer of `size` bytes to an initialization vector. */
 export function mixInto(iv: Uint8Array, at: number, value: number, size: number): void {

@@ -6,6 +6,7 @@ import type { RoomState } from '../../../src/room/state.ts';
 import { parseRtp } from '../../../src/rtp/packet.ts';
 import { parseRtcp, type RtcpPacket, writeRtcp } from '../../../src/rtp/rtcp.ts';
 import { compactNtp, ntpFromWall } from '../../../src/rtp/rtcp-reports.ts';
+import { readUint16 } from '../../../src/util/bytes.ts';
 import { randomBytes } from '../../../src/util/rng.ts';
 import {
   AUDIO_SOURCE,
@@ -86,7 +87,7 @@ describe('a viewer that misses packets', () => {
     const packet = parseRtp(one!.bytes)!;
     expect(packet).toMatchObject({ payloadType: PAYLOAD_TYPE.vp8Rtx, marker: true, ssrc: video().rtxSsrc });
     expect(packet.sequenceNumber).toBe(one!.index % 2 ** 16);
-    expect((packet.payload[0]! << 8) | packet.payload[1]!).toBe(first! % 2 ** 16);
+    expect(readUint16(packet.payload, 0)).toBe(first! % 2 ** 16);
     expect(packet.payload.subarray(2)).toEqual(videoPacket({ sequence: 10, keyframe: true }).subarray(12));
     expect(room.stats.retransmitted).toBe(2);
   });

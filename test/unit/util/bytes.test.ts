@@ -9,6 +9,9 @@ import {
   equalConstantTime,
   fromBase64Url,
   fromHex,
+  paddingTo4,
+  readUint16,
+  readUint32,
   toBase64Url,
   toHex,
   utf8,
@@ -179,5 +182,21 @@ describe('concat, bufferOf and equalConstantTime', () => {
     expect(equalConstantTime(a, fromHex('0103'))).toBe(false);
     expect(equalConstantTime(a, b)).toBe(false);
     expect(equalConstantTime(new Uint8Array(0), new Uint8Array(0))).toBe(true);
+  });
+});
+
+describe('numbers that lie at a known place', () => {
+  it('are read as the reader reads them', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ minLength: 8, maxLength: 12 }), fc.nat(4), (bytes, at) => {
+        const rest = bytes.subarray(at);
+        expect(readUint16(bytes, at)).toBe(new ByteReader(rest).u16());
+        expect(readUint32(bytes, at)).toBe(new ByteReader(rest).u32());
+      }),
+    );
+  });
+
+  it('are padded to the next multiple of four, and not at one', () => {
+    expect([0, 1, 2, 3, 4, 5].map(paddingTo4)).toEqual([0, 3, 2, 1, 0, 3]);
   });
 });

@@ -12,7 +12,7 @@ import {
   type StunMessage,
   verifyIntegrity,
 } from '../../../../src/transport/ice/stun.ts';
-import { concat, fromHex, toHex, utf8 } from '../../../../src/util/bytes.ts';
+import { concat, fromHex, paddingTo4, readUint16, toHex, utf8 } from '../../../../src/util/bytes.ts';
 import { stunRequest } from '../../../support/stun.ts';
 
 /** RFC 5769: the password of all samples with short-term credentials. */
@@ -59,10 +59,10 @@ const request = (options: Partial<Parameters<typeof bindingRequest>[0]> = {}): U
 /** The value of an attribute, found without the code under test. */
 function attributeOf(message: Uint8Array, type: number): string | undefined {
   for (let at = 20; at < message.length; ) {
-    const length = (message[at + 2]! << 8) | message[at + 3]!;
+    const length = readUint16(message, at + 2);
     const value = message.subarray(at + 4, at + 4 + length);
-    if (((message[at]! << 8) | message[at + 1]!) === type) return toHex(value);
-    at += 4 + length + ((4 - (length % 4)) % 4);
+    if (readUint16(message, at) === type) return toHex(value);
+    at += 4 + length + paddingTo4(length);
   }
   return undefined;
 }
