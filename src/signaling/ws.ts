@@ -173,6 +173,8 @@ function isSameOrigin(request: IncomingMessage): boolean {
 function refuse(socket: Duplex, status: string, words: string): void {
   // Node takes its own listener off an upgraded socket: who asks and hangs up would end the process.
   socket.on('error', () => socket.destroy());
+  // And node leaves it half open: who never hangs up would keep it for ever.
+  socket.once('finish', () => socket.destroy());
   socket.end(
     `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: ${words.length}\r\n\r\n${words}`,
   );

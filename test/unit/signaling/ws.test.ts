@@ -91,6 +91,23 @@ describe('the upgrade', () => {
     await client.hear('room');
   });
 
+  it('keeps no socket of those whom it refuses, though they never hang up', async () => {
+    const socket = connect({ port: http.port, host: '127.0.0.1', allowHalfOpen: true });
+    let gone = false;
+    let ended = false;
+    socket.on('error', () => {
+      gone = true;
+    });
+    socket.on('end', () => {
+      ended = true;
+    });
+    socket.resume();
+    socket.write('GET /elsewhere HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n');
+    await until('the answer is here', () => ended);
+    const talk = setInterval(() => socket.write('x'), 5);
+    await until('what is still said is refused', () => gone).finally(() => clearInterval(talk));
+  });
+
   it('takes what is no page and so sends no origin', async () => {
     await open({ protocols: [SUBPROTOCOL], origin: '' });
     expect(opened.length).toBe(1);
