@@ -1,4 +1,4 @@
-/** Builds dist/rekeycast.js (the server, with its dependencies: one file to read is a shorter start) and public/client.js (the page). */
+/** Builds dist/ (the server with its dependencies in a few files: less to look for is a shorter start) and public/client.js (the page). */
 import { rmSync } from 'node:fs';
 import { build } from 'esbuild';
 
