@@ -65,6 +65,7 @@ export class Broadcast {
   readonly #routes = new Routes();
   readonly #pages = new PageBindings();
   readonly #slot = new BroadcasterSlot();
+  readonly #closedDrops = new Counters<string>();
   readonly #succession = new Succession();
   #roomTold = '';
   #identityChanged = false;
@@ -96,6 +97,15 @@ export class Broadcast {
 
   get roomStats(): Room['stats'] {
     return this.#room.stats;
+  }
+
+  /** Counts of everything dropped so far, by engine and reason. */
+  get dropCounts(): Record<string, number> {
+    const all = new Counters<string>();
+    all.absorb(this.#closedDrops);
+    for (const [reason, count] of Object.entries(this.drops.toJSON())) all.add(`server: ${reason}`, count);
+    for (const { connection } of this.#routes.all()) all.absorb(connection.peer.dropCounts);
+    return all.toJSON();
   }
 
   handleDatagram(datagram: Uint8Array, from: Address, now: Millis): void {
@@ -523,6 +533,7 @@ export class Broadcast {
   }
 
   #handleClosed(session: Session, connection: Connection, now: Millis): void {
+    if (!session.connections.includes(connection)) this.#closedDrops.absorb(connection.peer.dropCounts);
     this.#routes.remove(connection.id);
     if (connection.role === 'viewer') this.#room.removeConsumer(connection.id);
     else if (this.#room.producer === connection.id) {

@@ -253,6 +253,7 @@ class Server implements RunningServer {
           sessions: [...this.#broadcast.sessions].length,
           key: this.#storage.keys.primary().id,
           room: this.#broadcast.roomStats,
+          drops: { ...this.#broadcast.dropCounts, ...prefixed('udp', this.#udp.drops.toJSON()) },
         };
     }
   }
@@ -334,3 +335,6 @@ function deferred<Value>(): { promise: Promise<Value>; resolve: (value: Value) =
   });
   return { promise, resolve };
 }
+
+const prefixed = (engine: string, counts: Record<string, number>): Record<string, number> =>
+  Object.fromEntries(Object.entries(counts).map(([reason, count]) => [`${engine}: ${reason}`, count]));

@@ -14,11 +14,11 @@ import { Counters } from '../util/counters.ts';
 import type { RandomSource } from '../util/rng.ts';
 import { type Address, sameAddress } from './address.ts';
 import { classifyDatagram } from './demux.ts';
-import { DtlsClient, type DtlsFailure, type DtlsIdentity } from './dtls/client.ts';
+import { DtlsClient, type DtlsDropReason, type DtlsFailure, type DtlsIdentity } from './dtls/client.ts';
 import type { Fingerprint } from './dtls/fingerprint.ts';
 import { type IceCredentials, IceLite } from './ice/ice-lite.ts';
 import type { DtlsSrtpKeys, SrtpProfile } from './srtp/profile.ts';
-import { SrtpReceiveContext } from './srtp/receive-context.ts';
+import { type SrtpDropReason, SrtpReceiveContext } from './srtp/receive-context.ts';
 import { SrtpSendContext } from './srtp/send-context.ts';
 import type { SrtpReceiveState, SrtpSendState } from './srtp/state.ts';
 
@@ -108,6 +108,8 @@ export class Peer {
   #staleDeadline: Millis | undefined;
   readonly #reserves = new Budget(RESERVE_BURST, RESERVES_PER_SECOND);
   #now: Millis = 0;
+  readonly #endedDtls = new Counters<DtlsDropReason>();
+  readonly #endedSrtp = new Counters<SrtpDropReason>();
   readonly #outputs: PeerOutput[] = [];
 
   constructor(options: PeerOptions, restored?: PeerIdentity) {
@@ -148,14 +150,18 @@ export class Peer {
     return this.#ice.isValidated(address);
   }
 
-  /** Counts of everything dropped, by engine. */
-  get dropCounts(): Record<string, Record<string, number>> {
-    return {
-      peer: this.drops.toJSON(),
-      ice: this.#ice.drops.toJSON(),
-      dtls: this.#dtls?.drops.toJSON() ?? {},
-      srtp: this.#contexts?.receive.drops.toJSON() ?? {},
+  /** Counts of everything dropped, also by handshakes and contexts that have ended: `<engine>: <reason>`. */
+  get dropCounts(): Counters<string> {
+    const all = new Counters<string>();
+    const add = (engine: string, drops: { toJSON(): Record<string, number> } | undefined) => {
+      for (const [reason, count] of Object.entries(drops?.toJSON() ?? {}))
+        all.add(`${engine}: ${reason}`, count);
     };
+    add('peer', this.drops);
+    add('ice', this.#ice.drops);
+    for (const drops of [this.#endedDtls, this.#dtls?.drops]) add('dtls', drops);
+    for (const drops of [this.#endedSrtp, this.#contexts?.receive.drops]) add('srtp', drops);
+    return all;
   }
 
   /**
@@ -352,6 +358,7 @@ export class Peer {
   #destroyContexts(by: StaleKeysEnd): void {
     this.#staleDeadline = undefined;
     if (this.#contexts === undefined) return;
+    this.#endedSrtp.absorb(this.#contexts.receive.drops);
     this.#contexts.send.dispose();
     this.#contexts.receive.dispose();
     this.#contexts = undefined;
@@ -359,7 +366,9 @@ export class Peer {
   }
 
   #endHandshake(): void {
-    this.#dtls?.dispose();
+    if (this.#dtls === undefined) return;
+    this.#endedDtls.absorb(this.#dtls.drops);
+    this.#dtls.dispose();
     this.#dtls = undefined;
   }
 }

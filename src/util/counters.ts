@@ -5,12 +5,17 @@
 export class Counters<Reason extends string> {
   readonly #counts = new Map<Reason, number>();
 
-  add(reason: Reason): void {
-    this.#counts.set(reason, this.get(reason) + 1);
+  add(reason: Reason, count = 1): void {
+    this.#counts.set(reason, this.get(reason) + count);
   }
 
   get(reason: Reason): number {
     return this.#counts.get(reason) ?? 0;
+  }
+
+  /** Adds the counts of another. */
+  absorb(other: Counters<Reason>): void {
+    for (const [reason, count] of other.#counts) this.add(reason, count);
   }
 
   get total(): number {
