@@ -28,7 +28,7 @@ export async function openStorage(config: Config, log: Logger): Promise<Storage>
   const report = (event: StoreEvent) => log[event.level]({ event: event.event }, event.message);
   const keys = await Keyring.open({ directory: keysDir, record: deferredAudit(stateDir, log) });
   const runtimeDir = chooseRuntimeDir({ given, stateDir, env: process.env, report });
-
+  await refuseSecond(stateDir, runtimeDir);
   const store = new FileSnapshotStore({ stateDir, runtimeDir, keys, report });
   const keepsMedia = config.resume === 'auto' && store.keepsMedia;
   // What an earlier process kept is not to outlive the operator's decision.

@@ -1,5 +1,5 @@
 import { chmodSync, rmSync } from 'node:fs';
-import { createServer, type Server, type Socket } from 'node:net';
+import { connect, createServer, type Server, type Socket } from 'node:net';
 import {
   type AdminRequest,
   type AdminResponse,
@@ -18,7 +18,20 @@ export class AdminSocket {
     this.#server = server;
   }
 
-  /** `handle` may reject: its words go to the operator. A socket that a killed server has left is replaced; the UDP port is the lock. */
+  /** Whether a server listens there now. The socket of a killed one takes no calls. */
+  static isServed(path: string): Promise<boolean> {
+    return new Promise((resolve) => {
+      const socket = connect({ path });
+      const answer = (served: boolean) => {
+        socket.destroy();
+        resolve(served);
+      };
+      socket.once('connect', () => answer(true));
+      socket.once('error', () => answer(false));
+    });
+  }
+
+  /** `handle` may reject: its words go to the operator. A socket that a killed server has left is replaced: see {@link isServed}. */
   static async listen(
     path: string,
     handle: (request: AdminRequest) => Promise<AdminResponse>,
