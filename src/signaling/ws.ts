@@ -14,6 +14,8 @@ import {
   TOKEN_SUBPROTOCOL_PREFIX,
 } from './protocol.ts';
 
+/** More WebSockets than one process has sessions for. */
+const MAX_PAGES = 4_000;
 const HEARTBEAT: Millis = 15_000;
 /** A page that is told to close has this long to do so: a shutdown waits for it. */
 const CLOSE_TIMEOUT: Millis = 1_000;
@@ -35,6 +37,9 @@ export class Page {
   readonly id: number;
   readonly #socket: WebSocket;
   alive = true;
+  /** It has said something that the protocol knows. */
+  spoke = false;
+  #beats = 0;
   #allowance = BURST;
   #allowedAt: Millis = performance.now();
 
@@ -53,9 +58,10 @@ export class Page {
     setTimeout(() => this.#socket.terminate(), CLOSE_TIMEOUT).unref();
   }
 
-  /** Pings, or cuts off a page that has not answered the last ping. */
+  /** Pings, or cuts off a page that has not answered the last ping or has never said anything. */
   beat(): void {
-    if (!this.alive) {
+    const mute = this.#beats++ > 0 && !this.spoke;
+    if (!this.alive || mute) {
       this.#socket.terminate();
       return;
     }
@@ -108,6 +114,8 @@ export class PageSockets {
       refuse(socket, '403 Forbidden', 'Pages of other origins may not connect.');
     else if (!offered.includes(SUBPROTOCOL))
       refuse(socket, '400 Bad Request', `The subprotocol has to be ${SUBPROTOCOL}.`);
+    else if (this.#pages.size >= MAX_PAGES)
+      refuse(socket, '503 Service Unavailable', 'Too many pages are connected.');
     else {
       this.#server.handleUpgrade(request, socket, head, (opened) => this.#open(opened, offered));
     }
@@ -159,6 +167,7 @@ export class PageSockets {
       });
       return;
     }
+    page.spoke = true;
     this.#events.message(page, message);
   }
 }

@@ -272,6 +272,7 @@ describe('a page', () => {
   it('is pinged, and cut off where the last ping got no answer', () => {
     const socket = fakeSocket();
     const page = new Page(1, socket);
+    page.spoke = true;
     page.beat();
     expect(socket.calls).toEqual(['ping']);
     page.alive = true;
@@ -279,6 +280,15 @@ describe('a page', () => {
     expect(socket.calls).toEqual(['ping', 'ping']);
     page.beat();
     expect(socket.calls).toEqual(['ping', 'ping', 'terminate']);
+  });
+
+  it('is cut off where it answers pings and never says anything', () => {
+    const socket = fakeSocket();
+    const page = new Page(1, socket);
+    page.beat();
+    page.alive = true;
+    page.beat();
+    expect(socket.calls).toEqual(['ping', 'terminate']);
   });
 
   it('is cut off where it does not take what is sent to it', () => {
