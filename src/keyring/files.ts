@@ -3,6 +3,7 @@ import * as z from 'zod/mini';
 import { RekeycastError } from '../errors.ts';
 import { decodeUtf8, fromBase64Url, toBase64Url, utf8 } from '../util/bytes.ts';
 import { errorCode, type FileSystem, messageOf } from '../util/file-system.ts';
+import { replaceDurably, shred } from '../util/replace-file.ts';
 import { Secret } from '../util/secret.ts';
 import { BOX_KEY_BYTES } from '../util/sodium.ts';
 
@@ -115,7 +116,7 @@ export class KeyFiles {
       ...(entry.destroyedAt === undefined ? {} : { destroyedAt: entry.destroyedAt }),
       publicKey: toBase64Url(entry.publicKey),
     } satisfies z.input<typeof entrySchema>);
-    await this.#replace(`${entry.id}.json`, utf8(`${text}\n`));
+    await replaceDurably(this.#fs, join(this.directory, `${entry.id}.json`), utf8(`${text}\n`));
   }
 
   hasSecret(id: string): boolean {
@@ -136,13 +137,13 @@ export class KeyFiles {
   }
 
   async writeSecret(id: string, secret: Secret): Promise<void> {
-    await this.#replace(`${id}.secret`, secret.bytes);
+    await replaceDurably(this.#fs, this.#secretPath(id), secret.bytes);
   }
 
   /** Zeroes the secret where it lies and removes it. Does nothing where there is none. */
   async destroySecret(id: string): Promise<void> {
     if (!this.hasSecret(id)) return;
-    this.#shred(this.#secretPath(id));
+    shred(this.#fs, this.#secretPath(id));
     await this.#fs.syncDirectory(this.directory);
   }
 
@@ -155,22 +156,7 @@ export class KeyFiles {
       if (!orphan && !name.endsWith('.tmp')) continue;
       const path = join(this.directory, name);
       const changedAt = this.#fs.info(path)?.changedAt;
-      if (changedAt !== undefined && now - changedAt > LEFTOVER_AGE_MS) this.#shred(path);
-    }
-  }
-
-  async #replace(name: string, bytes: Uint8Array): Promise<void> {
-    const path = join(this.directory, name);
-    const temporary = `${path}.${process.pid}.tmp`;
-    try {
-      await this.#fs.writeDurably(temporary, bytes);
-      this.#fs.rename(temporary, path);
-      await this.#fs.syncDirectory(this.directory);
-    } catch (cause) {
-      if (cause instanceof RekeycastError) throw cause;
-      throw new RekeycastError('STATE_UNWRITABLE', `${path} cannot be written: ${messageOf(cause)}`, {
-        cause,
-      });
+      if (changedAt !== undefined && now - changedAt > LEFTOVER_AGE_MS) shred(this.#fs, path);
     }
   }
 
@@ -184,15 +170,6 @@ export class KeyFiles {
       const message = `the key directory ${this.directory} cannot be used: ${messageOf(cause)}`;
       throw new RekeycastError('STATE_UNWRITABLE', message, { cause });
     }
-  }
-
-  #shred(path: string): void {
-    try {
-      this.#fs.overwrite(path);
-    } catch (cause) {
-      if (errorCode(cause) !== 'ENOENT') throw cause;
-    }
-    this.#fs.remove(path);
   }
 
   #keyNames(): readonly string[] {

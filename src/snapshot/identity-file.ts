@@ -4,6 +4,7 @@ import type { SnapshotKeys } from '../keyring/keyring.ts';
 import { toHex } from '../util/bytes.ts';
 import type { WallMillis } from '../util/clock.ts';
 import { errorCode, type FileSystem, messageOf } from '../util/file-system.ts';
+import { replaceDurably } from '../util/replace-file.ts';
 import type { Secret } from '../util/secret.ts';
 import { decodeServer, decodeSession, type ServerRecord } from './codec/identity.ts';
 import { MAX_SEALED_BYTES, parseHeader } from './header.ts';
@@ -68,29 +69,26 @@ export class IdentityFiles {
    * 1. the new file is written under a temporary name and synced,
    * 2. the current file gets the previous one's name as well (a second link, renamed over it),
    * 3. the new file is renamed over the current one, and the directory synced.
+   *
+   * Rejects with `STATE_UNWRITABLE`.
    */
   async write(bytes: Uint8Array): Promise<void> {
     const { fs, directory } = this.#options;
     const current = join(directory, IDENTITY_FILE);
-    const temporary = `${current}.${process.pid}.tmp`;
-    const link = join(directory, `${PREVIOUS_FILE}.${process.pid}.tmp`);
-    try {
-      await fs.writeDurably(temporary, bytes);
-    } catch (cause) {
-      // The place it takes may be what a full disk lacks.
-      fs.remove(temporary);
-      throw cause;
-    }
-    if (!this.#currentDamaged && fs.info(current) !== undefined) {
-      fs.remove(link);
-      fs.keepAs(current, link);
-      fs.rename(link, join(directory, PREVIOUS_FILE));
-      // rename(2) does nothing where both names are the same file already.
-      fs.remove(link);
-    }
-    fs.rename(temporary, current);
-    await fs.syncDirectory(directory);
+    await replaceDurably(fs, current, bytes, () => {
+      if (!this.#currentDamaged && fs.info(current) !== undefined) this.#keepAsPrevious(current);
+    });
     this.#currentDamaged = false;
+  }
+
+  #keepAsPrevious(current: string): void {
+    const { fs, directory } = this.#options;
+    const link = join(directory, `${PREVIOUS_FILE}.${process.pid}.tmp`);
+    fs.remove(link);
+    fs.keepAs(current, link);
+    fs.rename(link, join(directory, PREVIOUS_FILE));
+    // rename(2) does nothing where both names are the same file already.
+    fs.remove(link);
   }
 
   #loadPrevious(current: Contents | undefined): Contents | undefined {

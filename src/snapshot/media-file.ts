@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { RekeycastError } from '../errors.ts';
 import type { SnapshotKeys } from '../keyring/keyring.ts';
 import type { WallMillis } from '../util/clock.ts';
 import { errorCode, type FileSystem, messageOf } from '../util/file-system.ts';
+import { replace, shred } from '../util/replace-file.ts';
 import type { Secret } from '../util/secret.ts';
 import { decodePeer, decodeRoom } from './codec/media.ts';
 import { MAX_SEALED_BYTES, parseHeader } from './header.ts';
@@ -42,15 +42,7 @@ export class MediaFile {
   }
 
   write(bytes: Uint8Array): void {
-    const { fs } = this.#options;
-    try {
-      fs.write(`${this.#path}.tmp`, bytes);
-      fs.rename(`${this.#path}.tmp`, this.#path);
-    } catch (cause) {
-      throw new RekeycastError('STATE_UNWRITABLE', `${this.#path} cannot be written: ${messageOf(cause)}`, {
-        cause,
-      });
-    }
+    replace(this.#options.fs, this.#path, bytes);
   }
 
   /** The contexts, or only the room's numbering past the deadline, or nothing. Never throws. */
@@ -79,19 +71,13 @@ export class MediaFile {
       throw cause;
     }
     const bytes = fs.read(mine, MAX_SEALED_BYTES);
-    fs.overwrite(mine);
-    fs.remove(mine);
+    shred(fs, mine);
     return bytes;
   }
 
   /** Removes the file unread. */
   drop(): void {
-    const { fs } = this.#options;
-    for (const path of [`${this.#path}.tmp`, this.#path]) {
-      if (fs.info(path) === undefined) continue;
-      fs.overwrite(path);
-      fs.remove(path);
-    }
+    for (const path of [`${this.#path}.tmp`, this.#path]) shred(this.#options.fs, path);
   }
 
   #open(bytes: Uint8Array): TakenMedia | undefined {
@@ -142,12 +128,7 @@ export class MediaFile {
         const changedAt = fs.info(path)?.changedAt ?? 0;
         if (now() - changedAt < TAKER_AGE_MS) continue;
       }
-      try {
-        fs.overwrite(path);
-        fs.remove(path);
-      } catch (cause) {
-        if (errorCode(cause) !== 'ENOENT') throw cause;
-      }
+      shred(fs, path);
       this.#warn('media-leftover-removed', `${path}, left by a process that was killed, was deleted unread`);
     }
   }

@@ -3,7 +3,8 @@ import { RekeycastError } from '../errors.ts';
 import type { SnapshotKeys } from '../keyring/keyring.ts';
 import type { SealedFiles } from '../keyring/rotate.ts';
 import type { WallMillis } from '../util/clock.ts';
-import { type FileSystem, messageOf } from '../util/file-system.ts';
+import type { FileSystem } from '../util/file-system.ts';
+import { replaceDurably } from '../util/replace-file.ts';
 import { MAX_SEALED_BYTES, parseHeader, type SealedHeader, type SealedKind } from './header.ts';
 import { IDENTITY_FILE, PREVIOUS_FILE } from './identity-file.ts';
 import { MEDIA_FILE, MediaFile } from './media-file.ts';
@@ -69,20 +70,10 @@ export class StoredFiles implements SealedFiles {
   }
 
   async #resealIdentity(path: string): Promise<void> {
-    const { fs, keys, stateDir } = this.#options;
+    const { fs, keys } = this.#options;
     const bytes = fs.read(path, MAX_SEALED_BYTES);
     if (bytes === undefined || isSealedTo(bytes, keys.primary().id)) return;
-    const resealed = this.#resealed(this.#open(path, bytes));
-    const temporary = `${path}.${process.pid}.tmp`;
-    try {
-      await fs.writeDurably(temporary, resealed);
-      fs.rename(temporary, path);
-      await fs.syncDirectory(stateDir);
-    } catch (cause) {
-      throw new RekeycastError('STATE_UNWRITABLE', `${path} cannot be written: ${messageOf(cause)}`, {
-        cause,
-      });
-    }
+    await replaceDurably(fs, path, this.#resealed(this.#open(path, bytes)));
   }
 
   /** Contexts that cannot be carried over are given up with a word: their viewers resume by re-key. */

@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path';
 import * as z from 'zod/mini';
 import { decodeUtf8, utf8 } from '../util/bytes.ts';
 import { errorCode, type FileSystem, nodeFileSystem } from '../util/file-system.ts';
+import { replace } from '../util/replace-file.ts';
 
 /** Which server runs on a STATE_DIR, so that an operator's command finds it whatever environment it was started in. */
 export interface RunFile {
@@ -26,7 +27,7 @@ const schema = z.object({
   runtimeDir: z.optional(z.string()),
 });
 
-/** Says that this process is the server of a STATE_DIR. Gives what takes the word back at a clean exit. */
+/** Says that this process is the server of a STATE_DIR. Gives what takes the word back at a clean exit. Throws `STATE_UNWRITABLE`. */
 export function announceServer(
   stateDir: string,
   where: Pick<RunFile, 'adminSocket' | 'runtimeDir'>,
@@ -41,8 +42,7 @@ export function announceServer(
     adminSocket: resolve(where.adminSocket),
     ...(where.runtimeDir === undefined ? {} : { runtimeDir: resolve(where.runtimeDir) }),
   };
-  fs.write(`${path}.tmp`, utf8(`${JSON.stringify(run)}\n`));
-  fs.rename(`${path}.tmp`, path);
+  replace(fs, path, utf8(`${JSON.stringify(run)}\n`));
   return { withdraw: () => fs.remove(path) };
 }
 
