@@ -67,8 +67,8 @@ export class SrtpSendContext {
   /**
    * Goes on from a snapshot, which must not be there to be read a second time. Takes ownership of the master key.
    *
-   * A stream that the snapshot does not know is refused: its predecessor may have fixed another base since. `floors` are the room's
-   * limits in the snapshot; a stream without one starts at the first index that is protected.
+   * A stream that the snapshot does not know is refused: its predecessor may have fixed another base since. So is one that `floors`, the room's limits
+   * in the snapshot, do not hold: how far its indices were used, nobody knows (retransmissions: they begin again with the next keys).
    */
   static restore(
     state: SrtpSendState,
@@ -78,8 +78,8 @@ export class SrtpSendContext {
     const context = new SrtpSendContext(state, reserve, true);
     for (const { ssrc, base } of state.streams) {
       const floor = floors.find((stream) => stream.ssrc === ssrc)?.limit;
-      const used = floor === undefined ? undefined : new ReplayWindow(SEND_WINDOW_PACKETS, floor);
-      context.#streams.set(ssrc, { base, used });
+      if (floor === undefined) continue;
+      context.#streams.set(ssrc, { base, used: new ReplayWindow(SEND_WINDOW_PACKETS, floor) });
     }
     return context;
   }
@@ -101,7 +101,7 @@ export class SrtpSendContext {
     if (index < base) return this.#drop('belowBase');
     // RFC 3711 §9.2: no more than 2^48 packets under one key, or keystream repeats.
     if (index - base >= SRTP_INDICES) return this.#drop('exhausted');
-    stream.used ??= new ReplayWindow(SEND_WINDOW_PACKETS, this.#resumed ? index : base);
+    stream.used ??= new ReplayWindow(SEND_WINDOW_PACKETS, base);
     if (index < stream.used.floor) return this.#drop('belowFloor');
     if (!stream.used.check(index)) {
       throw new RekeycastError('NONCE_REUSE', `index ${index} was protected before under these keys`);

@@ -152,7 +152,9 @@ describe.each(ALL_PROFILES)('a resumed send context for %s', (name) => {
     const before = create();
     const start = 2 * 65536 + 65534;
     receive.unprotectRtp(before.protectRtp(rtpPacket(start), start)!);
-    const after = SrtpSendContext.restore(copyOf(before.capture()));
+    const after = SrtpSendContext.restore(copyOf(before.capture()), undefined, [
+      { ssrc: TEST_SSRC, limit: start + 1 },
+    ]);
     before.dispose();
     const next = start + 100;
     const read = receive.unprotectRtp(after.protectRtp(rtpPacket(next), next)!);
@@ -177,13 +179,14 @@ describe.each(ALL_PROFILES)('a resumed send context for %s', (name) => {
     expect(after.protectRtp(rtpPacket(150), 150)).toBeDefined();
   });
 
-  it('sends nothing below its first packet where it has no floor', () => {
+  it('sends nothing of a stream that the room has no limit for', () => {
     const before = create();
     before.protectRtp(rtpPacket(100), 100);
-    const after = SrtpSendContext.restore(copyOf(before.capture()));
-    expect(after.protectRtp(rtpPacket(155), 155)).toBeDefined();
-    expect(after.protectRtp(rtpPacket(154), 154)).toBeUndefined();
-    expect(after.drops.get('belowFloor')).toBe(1);
+    const after = SrtpSendContext.restore(copyOf(before.capture()), undefined, [
+      { ssrc: TEST_SSRC + 1, limit: 150 },
+    ]);
+    expect(after.protectRtp(rtpPacket(155), 155)).toBeUndefined();
+    expect(after.drops.get('unknownStream')).toBe(1);
   });
 });
 
