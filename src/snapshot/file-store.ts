@@ -31,8 +31,8 @@ export class FileSnapshotStore implements SnapshotStore {
   readonly #identity: IdentityFiles;
   readonly #media: MediaFile | undefined;
   #mediaGeneration = 0;
-  #writing = false;
-  #waiting: PendingWrite | undefined;
+  /** Settled when no write of the identity is under way. */
+  #written: Promise<void> = Promise.resolve();
 
   /** Makes STATE_DIR where it is missing and closes it to others. Throws `STATE_UNWRITABLE`. */
   constructor(options: FileStoreOptions) {
@@ -65,7 +65,9 @@ export class FileSnapshotStore implements SnapshotStore {
       },
       encodeIdentity(snapshot),
     );
-    await this.#enqueue(bytes);
+    const write = this.#written.then(() => this.#identity.write(bytes));
+    this.#written = write.catch(() => undefined);
+    await write;
   }
 
   async takeMedia(): Promise<TakenMedia | undefined> {
@@ -96,50 +98,6 @@ export class FileSnapshotStore implements SnapshotStore {
     await this.writeIdentity(identity);
     await this.writeIdentity(identity);
   }
-
-  /** One write at a time; of those that wait only the newest is written. */
-  #enqueue(bytes: Uint8Array): Promise<void> {
-    if (this.#waiting !== undefined) {
-      this.#waiting.bytes = bytes;
-      return this.#waiting.done;
-    }
-    this.#waiting = pendingWrite(bytes);
-    const { done } = this.#waiting;
-    if (!this.#writing) void this.#writeAll();
-    return done;
-  }
-
-  async #writeAll(): Promise<void> {
-    this.#writing = true;
-    for (let next = this.#waiting; next !== undefined; next = this.#waiting) {
-      this.#waiting = undefined;
-      try {
-        await this.#identity.write(next.bytes);
-        next.resolve();
-      } catch (cause) {
-        const message = `the identity cannot be written: ${messageOf(cause)}`;
-        next.reject(new RekeycastError('STATE_UNWRITABLE', message, { cause }));
-      }
-    }
-    this.#writing = false;
-  }
-}
-
-interface PendingWrite {
-  bytes: Uint8Array;
-  readonly done: Promise<void>;
-  readonly resolve: () => void;
-  readonly reject: (cause: RekeycastError) => void;
-}
-
-function pendingWrite(bytes: Uint8Array): PendingWrite {
-  let resolve = () => {};
-  let reject: (cause: RekeycastError) => void = () => {};
-  const done = new Promise<void>((fulfil, refuse) => {
-    resolve = fulfil;
-    reject = refuse;
-  });
-  return { bytes, done, resolve, reject };
 }
 
 function prepareStateDir(directory: string, fs: FileSystem, report: Report): void {

@@ -19,8 +19,8 @@ export interface SnapshotStore {
   readIdentity(): Promise<IdentitySnapshot | undefined>;
 
   /**
-   * Encodes and seals before it returns; the promise is kept when it is durable. A write that waits for one in progress is replaced by a
-   * newer one. Rejects with `STATE_UNWRITABLE`, and then the former file is still good.
+   * Encodes and seals before it returns; the promise is kept when it is durable. One write waits for the other. Rejects with
+   * `STATE_UNWRITABLE`, and then the former file is still good.
    */
   writeIdentity(snapshot: IdentitySnapshot): Promise<void>;
 
