@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { ByteReader, ByteWriter, equalConstantTime, fromHex, toHex, utf8 } from '../util/bytes.ts';
 import type { WallMillis } from '../util/clock.ts';
+import type { FileSystem } from '../util/file-system.ts';
 import { SEALED_KEY_BYTES, STREAM_HEADER_BYTES } from '../util/sodium.ts';
 
 /**
@@ -46,6 +47,8 @@ export const MAX_SEALED_BYTES = 64 * 1024 * 1024;
 
 const MAGIC = utf8('RKCS');
 const CHECKSUM_BYTES = 8;
+/** A file written so much later than now means that the clock was set back. */
+const CLOCK_SLACK_MS = 5_000;
 const KINDS: readonly SealedKind[] = ['identity', 'media'];
 
 export function encodeHeader(
@@ -96,6 +99,17 @@ export function parseHeader(bytes: Uint8Array): HeaderResult {
     return damaged('its header makes no sense');
   return { outcome: 'header', header };
 }
+
+/** The head of a file; `undefined` where there is none, or the file is not whole enough to have one. Throws what reading throws. */
+export function readHeader(fs: FileSystem, path: string): ParsedHeader | undefined {
+  const bytes = fs.read(path, MAX_SEALED_BYTES);
+  const parsed = bytes === undefined ? undefined : parseHeader(bytes);
+  return parsed?.outcome === 'header' ? parsed.header : undefined;
+}
+
+/** Whether a media snapshot is past its deadline. Where the clock was set back since it was written, the deadline cannot be trusted. */
+export const isExpired = ({ createdAt, notAfter }: SealedHeader, now: WallMillis): boolean =>
+  now > notAfter || now < createdAt - CLOCK_SLACK_MS;
 
 function checksum(bytes: Uint8Array): Uint8Array {
   return createHash('sha256').update(bytes).digest().subarray(0, CHECKSUM_BYTES);

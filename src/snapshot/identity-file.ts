@@ -7,7 +7,7 @@ import { errorCode, type FileSystem, messageOf } from '../util/file-system.ts';
 import { replaceDurably } from '../util/replace-file.ts';
 import type { Secret } from '../util/secret.ts';
 import { decodeServer, decodeSession, type ServerRecord } from './codec/identity.ts';
-import { MAX_SEALED_BYTES, parseHeader } from './header.ts';
+import { MAX_SEALED_BYTES, readHeader } from './header.ts';
 import type { IdentitySnapshot, SessionRecord } from './schema.ts';
 import { openSealed } from './seal.ts';
 import type { Report } from './store.ts';
@@ -170,9 +170,7 @@ export class IdentityFiles {
 
   #generationOf(name: string): number {
     try {
-      const bytes = this.#options.fs.read(join(this.#options.directory, name), MAX_SEALED_BYTES);
-      const parsed = bytes === undefined ? undefined : parseHeader(bytes);
-      return parsed?.outcome === 'header' ? parsed.header.generation : 0;
+      return readHeader(this.#options.fs, join(this.#options.directory, name))?.generation ?? 0;
     } catch {
       return 0;
     }

@@ -6,15 +6,13 @@ import { errorCode, type FileSystem, messageOf } from '../util/file-system.ts';
 import { replace, shred } from '../util/replace-file.ts';
 import type { Secret } from '../util/secret.ts';
 import { decodePeer, decodeRoom } from './codec/media.ts';
-import { MAX_SEALED_BYTES, parseHeader } from './header.ts';
+import { isExpired, MAX_SEALED_BYTES, parseHeader } from './header.ts';
 import type { PeerMediaRecord } from './schema.ts';
 import { openSealed } from './seal.ts';
 import type { Report, StoreEvent, TakenMedia } from './store.ts';
 
 export const MEDIA_FILE = 'media.sealed';
 
-/** A file written so much later than now means that the clock was set back: its deadline cannot be trusted then. */
-const CLOCK_SLACK_MS = 5_000;
 /** A process that took the file is done with it in milliseconds. */
 const TAKER_AGE_MS = 10_000;
 const TAKEN_NAME = /^media\.taken-(\d+)-[0-9a-f]+$/;
@@ -86,7 +84,7 @@ export class MediaFile {
     if (parsed.outcome === 'damaged') return this.#unusable(parsed.damage);
     if (parsed.outcome === 'newer') return this.#unusable('a newer version wrote it');
     const { createdAt, notAfter } = parsed.header;
-    const expired = now() > notAfter || now() < createdAt - CLOCK_SLACK_MS;
+    const expired = isExpired(parsed.header, now());
     const opened = openSealed(bytes, (id) => keys.secret(id), {
       kind: 'media',
       // Past the deadline nothing behind the room's record is opened.

@@ -5,7 +5,14 @@ import type { SealedFiles } from '../keyring/rotate.ts';
 import type { WallMillis } from '../util/clock.ts';
 import type { FileSystem } from '../util/file-system.ts';
 import { replaceDurably } from '../util/replace-file.ts';
-import { MAX_SEALED_BYTES, parseHeader, type SealedHeader, type SealedKind } from './header.ts';
+import {
+  isExpired,
+  MAX_SEALED_BYTES,
+  parseHeader,
+  readHeader,
+  type SealedHeader,
+  type SealedKind,
+} from './header.ts';
 import { IDENTITY_FILE, PREVIOUS_FILE } from './identity-file.ts';
 import { MEDIA_FILE, MediaFile } from './media-file.ts';
 import { openSealed, sealSnapshot } from './seal.ts';
@@ -38,10 +45,9 @@ export class StoredFiles implements SealedFiles {
   /** The heads of the files that are there and whole enough to have one. */
   status(): readonly SealedFileStatus[] {
     return this.#paths().flatMap(({ path }) => {
-      const bytes = this.#options.fs.read(path, MAX_SEALED_BYTES);
-      const parsed = bytes === undefined ? undefined : parseHeader(bytes);
-      if (parsed?.outcome !== 'header') return [];
-      const { kind, keyId, generation, createdAt, notAfter } = parsed.header;
+      const header = readHeader(this.#options.fs, path);
+      if (header === undefined) return [];
+      const { kind, keyId, generation, createdAt, notAfter } = header;
       return [{ path, kind, keyId, generation, createdAt, notAfter }];
     });
   }
@@ -71,8 +77,9 @@ export class StoredFiles implements SealedFiles {
 
   async #resealIdentity(path: string): Promise<void> {
     const { fs, keys } = this.#options;
+    if (readHeader(fs, path)?.keyId === keys.primary().id) return;
     const bytes = fs.read(path, MAX_SEALED_BYTES);
-    if (bytes === undefined || isSealedTo(bytes, keys.primary().id)) return;
+    if (bytes === undefined) return;
     await replaceDurably(fs, path, this.#resealed(this.#open(path, bytes)));
   }
 
@@ -80,10 +87,9 @@ export class StoredFiles implements SealedFiles {
   #resealMedia(path: string): void {
     const { fs, keys, runtimeDir = '', report, now } = this.#options;
     const file = new MediaFile({ ...this.#options, directory: runtimeDir });
-    const bytes = fs.read(path, MAX_SEALED_BYTES);
-    if (bytes === undefined || isSealedTo(bytes, keys.primary().id)) return;
-    const parsed = parseHeader(bytes);
-    if (parsed.outcome === 'header' && parsed.header.notAfter < now()) {
+    const header = readHeader(fs, path);
+    if (header?.keyId === keys.primary().id) return;
+    if (header !== undefined && isExpired(header, now())) {
       file.drop();
       report({
         level: 'info',
@@ -143,11 +149,6 @@ export class StoredFiles implements SealedFiles {
 }
 
 type Opened = Extract<ReturnType<typeof openSealed>, { outcome: 'opened' }>;
-
-function isSealedTo(bytes: Uint8Array, key: string): boolean {
-  const parsed = parseHeader(bytes);
-  return parsed.outcome === 'header' && parsed.header.keyId === key;
-}
 
 function disposeAll(records: Opened['records']): void {
   for (const record of records) record.dispose();

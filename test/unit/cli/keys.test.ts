@@ -135,6 +135,14 @@ describe('rekeycast keys rotate', () => {
     expect(existsSync(join(bench.runtimeDir, 'media.sealed'))).toBe(false);
   });
 
+  it('deletes media contexts whose deadline cannot be trusted, since the clock was set back', async () => {
+    await written(60_000);
+    const { code, err } = await run('rotate');
+    expect(code).toBe(0);
+    expect(err).toContain('past its deadline');
+    expect(existsSync(join(bench.runtimeDir, 'media.sealed'))).toBe(false);
+  });
+
   it('destroys nothing while the identity is damaged', async () => {
     const { id } = await written();
     const path = join(bench.stateDir, 'identity.sealed');
