@@ -71,6 +71,8 @@ export class Broadcast {
   #identityChanged = false;
   #forwarded = false;
   #now: Millis;
+  /** Deadline of the snapshot that this process began with. */
+  #resumedNotAfter: WallMillis = Number.POSITIVE_INFINITY;
   readonly #outputs: BroadcastOutput[] = [];
 
   constructor(
@@ -256,11 +258,16 @@ export class Broadcast {
   captureMedia(): MediaSnapshot {
     const { wallOffset, mediaTtl } = this.#options;
     const writtenAt: WallMillis = Math.round(this.#now + wallOffset);
+    const connections = [...this.#routes.all()].map(({ connection }) => connection);
+    // Stale keys live no longer for being written again: else a server that crashes over and over would never lose them.
+    const end = connections.some(({ peer }) => peer.isStale)
+      ? this.#resumedNotAfter
+      : Number.POSITIVE_INFINITY;
     return {
       writtenAt,
-      notAfter: writtenAt + mediaTtl,
+      notAfter: Math.min(writtenAt + mediaTtl, end),
       room: this.#room.capture(),
-      peers: [...this.#routes.all()].flatMap(({ connection }) => captureContexts(connection) ?? []),
+      peers: connections.flatMap((connection) => captureContexts(connection) ?? []),
     };
   }
 
@@ -287,6 +294,7 @@ export class Broadcast {
   }
 
   #restore(identity: IdentitySnapshot, media: MediaSnapshot | undefined, now: Millis): void {
+    this.#resumedNotAfter = media?.notAfter ?? Number.POSITIVE_INFINITY;
     const contexts = new Map(media?.peers.map((record) => [idOf(record), record]));
     // The time without a server is nobody's absence: who was here when it ended is here now.
     const endedAt = Math.max(...identity.sessions.map(({ lastSeenAt }) => lastSeenAt));

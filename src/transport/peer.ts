@@ -141,6 +141,11 @@ export class Peer {
     return this.#contexts?.epoch;
   }
 
+  /** Its keys are an earlier process's. */
+  get isStale(): boolean {
+    return this.#staleDeadline !== undefined;
+  }
+
   /** Protects what is sent; `undefined` while there are no keys. */
   get sendContext(): SrtpSendContext | undefined {
     return this.#contexts?.send;

@@ -101,6 +101,23 @@ describe('a broadcast over kill -9', () => {
     ).toEqual(['deadline', 'deadline', 'deadline']);
   });
 
+  it('uses no stale key past the deadline it was first written with, however often it crashes', async () => {
+    await onAir();
+    let crashes = 0;
+    for (const killedAt = world.now; world.now - killedAt < 60_000; crashes++) {
+      world.kill();
+      await world.run(1_000);
+      const broadcast = await world.start();
+      if ([...broadcast.sessions].every((session) => session.current?.peer.keyEpoch === undefined)) {
+        expect(world.now - killedAt).toBeLessThanOrEqual(33_000);
+        expect(crashes).toBeGreaterThan(10);
+        return;
+      }
+      await world.run(1_000);
+    }
+    expect.unreachable('the keys outlived a minute of crashes');
+  });
+
   it('destroys stale keys within one round trip of the offer', async () => {
     const oneWay = 50;
     const browsers = await onAir({ oneWay });
