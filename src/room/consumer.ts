@@ -1,7 +1,7 @@
 import { RTP_FIXED_HEADER_BYTES } from '../rtp/packet.ts';
 import type { Millis } from '../util/clock.ts';
 import { type RandomSource, randomUint32 } from '../util/rng.ts';
-import { type MediaPacket, PAYLOAD_TYPE } from './media.ts';
+import { type MediaPacket, rtxOf } from './media.ts';
 
 /** Retransmissions to one viewer, a second and in a burst: a flood of NACKs gets no more out of us. */
 const BUDGET_PER_SECOND = 500;
@@ -10,11 +10,6 @@ const BUDGET_BURST = 300;
 const MIN_REPEAT_MS = 20;
 const MAX_REPEAT_MS = 200;
 const MAX_REMEMBERED = 1024;
-
-const RTX_PAYLOAD_TYPE: ReadonlyMap<number, number> = new Map([
-  [PAYLOAD_TYPE.vp8, PAYLOAD_TYPE.vp8Rtx],
-  [PAYLOAD_TYPE.h264, PAYLOAD_TYPE.h264Rtx],
-]);
 
 /** One connection of a viewer, as the room sees it. */
 export class Consumer {
@@ -52,7 +47,7 @@ export class Consumer {
 
   /** The packet as a retransmission (RFC 4588 §4), or `undefined` where this one was just sent or too many were. */
   retransmit(media: MediaPacket, rtxSsrc: number, now: Millis): MediaPacket | undefined {
-    const payloadType = RTX_PAYLOAD_TYPE.get(media.bytes[1]! & 0x7f);
+    const payloadType = rtxOf(media.bytes[1]! & 0x7f);
     if (payloadType === undefined || !this.#mayResend(media.index, now)) return undefined;
     const index = this.#rtxIndex++;
     return { ssrc: rtxSsrc, index, bytes: encodeRetransmission(media, payloadType, rtxSsrc, index) };

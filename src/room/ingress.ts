@@ -1,6 +1,6 @@
 import type { RtpFields, RtpPacket } from '../rtp/packet.ts';
 import { readUint16 } from '../util/bytes.ts';
-import { type MediaKind, PAYLOAD_TYPE } from './media.ts';
+import { kindOf, type MediaKind, originalOf } from './media.ts';
 
 /** What a packet of the producer is: of which stream, and the packet it brings again where it is a retransmission. */
 export interface Ingress {
@@ -10,19 +10,11 @@ export interface Ingress {
   readonly original: RtpFields | undefined;
 }
 
-const PAYLOAD: ReadonlyMap<number, { kind: MediaKind; original?: number }> = new Map([
-  [PAYLOAD_TYPE.vp8, { kind: 'video' }],
-  [PAYLOAD_TYPE.h264, { kind: 'video' }],
-  [PAYLOAD_TYPE.opus, { kind: 'audio' }],
-  [PAYLOAD_TYPE.vp8Rtx, { kind: 'video', original: PAYLOAD_TYPE.vp8 }],
-  [PAYLOAD_TYPE.h264Rtx, { kind: 'video', original: PAYLOAD_TYPE.h264 }],
-]);
-
 /** `undefined` for a payload type that was not offered. */
 export function classifyIngress(packet: RtpPacket): Ingress | undefined {
-  const payload = PAYLOAD.get(packet.payloadType);
-  if (payload === undefined) return undefined;
-  const { kind, original } = payload;
+  const kind = kindOf(packet.payloadType);
+  if (kind === undefined) return undefined;
+  const original = originalOf(packet.payloadType);
   return original === undefined
     ? { kind, retransmission: false, original: packet }
     : { kind, retransmission: true, original: unwrapRetransmission(packet, original) };

@@ -2,10 +2,10 @@ import { type RtpFields, writeRtp } from '../rtp/packet.ts';
 import type { Millis, WallMillis } from '../util/clock.ts';
 import { History } from './history.ts';
 import { isKeyframeStart, KeyframeRequests } from './keyframe.ts';
-import type { MediaKind, MediaPacket } from './media.ts';
+import { CLOCK_RATE, type MediaKind, type MediaPacket } from './media.ts';
 import { RateMeter } from './rate.ts';
 import { modulo32, nearestToZero, type ProducerClock } from './reports.ts';
-import { clockRateOf, Source } from './source.ts';
+import { Source } from './source.ts';
 import type { RoomStreamState } from './state.ts';
 
 export type RouteResult =
@@ -79,7 +79,7 @@ export class StreamRouter {
     this.kind = state.kind;
     this.ssrc = state.ssrc;
     this.rtxSsrc = state.rtxSsrc;
-    this.clockRate = clockRateOf(state.kind);
+    this.clockRate = CLOCK_RATE[state.kind];
     this.floor = state.limit;
     this.history = new History(HISTORY[state.kind].packets, HISTORY[state.kind].span);
     this.#source = state.source === undefined ? undefined : Source.resume(state.kind, state.source);

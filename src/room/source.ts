@@ -1,12 +1,9 @@
 import type { RtpFields } from '../rtp/packet.ts';
 import { nearestExtended, SequenceUnwrapper } from '../rtp/sequence.ts';
-import { AUDIO_CLOCK_RATE, type MediaKind, VIDEO_CLOCK_RATE } from './media.ts';
+import { CLOCK_RATE, type MediaKind } from './media.ts';
 import { MissingPackets } from './nack.ts';
 import { type ClockMapping, modulo32, ReceptionStatistics } from './reports.ts';
 import type { RoomSourceState } from './state.ts';
-
-export const clockRateOf = (kind: MediaKind): number =>
-  kind === 'video' ? VIDEO_CLOCK_RATE : AUDIO_CLOCK_RATE;
 
 /** A source that has been silent may come back this much further on, or this much disordered, and still be followed. */
 const MAX_LEAP = 2 ** 14;
@@ -44,7 +41,7 @@ export class Source {
     this.timestampOffset = mapping.timestampOffset;
     this.firstIndex = firstIndex;
     this.resumed = highest !== undefined;
-    this.reception = new ReceptionStatistics(clockRateOf(kind));
+    this.reception = new ReceptionStatistics(CLOCK_RATE[kind]);
     this.#unwrapper = new SequenceUnwrapper(highest);
   }
 
