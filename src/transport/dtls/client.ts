@@ -27,7 +27,7 @@ export interface DtlsClientOptions {
   readonly remoteFingerprints: readonly Fingerprint[];
   /** Offered in this order. */
   readonly srtpProfiles: readonly SrtpProfile[];
-  /** Repeats the identical ClientHello datagram at this interval, until the server's flight is back, in place of the backoff. */
+  /** Repeats the identical ClientHello datagram at this interval for three seconds, until the server's flight is back, before the backoff. */
   readonly helloInterval?: Millis;
   /** The whole handshake gives up after this time; 30 s by default. */
   readonly timeout?: Millis;

@@ -9,6 +9,8 @@ export const MAX_DATAGRAM_BYTES = 1200;
 /** First retransmission; libwebrtc's value for both of its sides, far below the one second of RFC 6347 §4.2.4.1. */
 export const FIRST_RETRANSMIT_MS: Millis = 50;
 const LAST_RETRANSMIT_MS: Millis = 1000;
+/** A fixed interval ends after this: who has not answered by then may not be there, or may be somebody else by now. */
+const FIXED_SPAN_MS: Millis = 3000;
 
 /** What makes up a flight. Retransmitted as new records of the same messages (RFC 6347 §4.2.4). */
 export type FlightMessage =
@@ -98,22 +100,22 @@ class Packer {
   }
 }
 
-/** When to send a flight again: at a fixed interval, or doubling up to a limit (RFC 6347 §4.2.4). */
+/** When to send a flight again: at a fixed interval for a while, and doubling up to a limit (RFC 6347 §4.2.4). */
 export class RetransmitTimer {
   #interval: Millis = FIRST_RETRANSMIT_MS;
-  #fixed = false;
+  #fixedUntil: Millis = Number.NEGATIVE_INFINITY;
   #sentAt: Millis | undefined;
 
   /** A new flight has just been sent. */
   start(now: Millis, fixedInterval?: Millis): void {
-    this.#fixed = fixedInterval !== undefined;
+    this.#fixedUntil = fixedInterval === undefined ? Number.NEGATIVE_INFINITY : now + FIXED_SPAN_MS;
     this.#interval = fixedInterval ?? FIRST_RETRANSMIT_MS;
     this.#sentAt = now;
   }
 
   /** The flight has been sent again, because the timer ran out or (`early`) because the peer repeated its own. */
   again(now: Millis, early = false): void {
-    if (!this.#fixed && !early) this.#interval = Math.min(this.#interval * 2, LAST_RETRANSMIT_MS);
+    if (now >= this.#fixedUntil && !early) this.#interval = Math.min(this.#interval * 2, LAST_RETRANSMIT_MS);
     this.#sentAt = now;
   }
 

@@ -114,6 +114,15 @@ describe('the retransmission timer', () => {
     expect(timer.deadline).toBe(60);
   });
 
+  it('keeps a fixed interval for three seconds only', () => {
+    const timer = new RetransmitTimer();
+    timer.start(0, 20);
+    let sent = 0;
+    for (let now = timer.deadline!; now < 30_000; now = timer.deadline!, sent++) timer.again(now);
+    expect(sent).toBeGreaterThan(150);
+    expect(sent).toBeLessThan(185);
+  });
+
   it('starts over with a new flight, and is silent when stopped', () => {
     const timer = new RetransmitTimer();
     timer.start(0);
