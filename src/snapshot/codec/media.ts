@@ -1,5 +1,6 @@
 import type { RoomState } from '../../room/state.ts';
 import {
+  disposeMasterKey,
   SRTP_PROFILES,
   type SrtpMasterKey,
   type SrtpProfile,
@@ -73,8 +74,7 @@ function disposePeerKeys(peer: {
   readonly receive: SrtpReceiveState | undefined;
 }): void {
   for (const state of [peer.send, peer.receive]) {
-    state?.master.key.dispose();
-    state?.master.salt.dispose();
+    if (state !== undefined) disposeMasterKey(state.master);
   }
 }
 
@@ -120,8 +120,7 @@ function accepted<T>(
 ): (MasterKeys & T) | undefined {
   if (keys === undefined) return undefined;
   if (!reader.failed) return { ...keys, ...rest };
-  keys.master.key.dispose();
-  keys.master.salt.dispose();
+  disposeMasterKey(keys.master);
   return undefined;
 }
 

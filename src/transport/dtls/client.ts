@@ -4,7 +4,7 @@ import { Counters } from '../../util/counters.ts';
 import type { RandomSource } from '../../util/rng.ts';
 import type { Secret } from '../../util/secret.ts';
 import { ReplayWindow } from '../replay-window.ts';
-import type { DtlsSrtpKeys, SrtpProfile } from '../srtp/profile.ts';
+import { type DtlsSrtpKeys, disposeMasterKey, type SrtpProfile } from '../srtp/profile.ts';
 import { alertFor, type DtlsFailure, decodeAlert } from './alert.ts';
 import { type DtlsIdentity, makeClientFlight } from './client-flight.ts';
 import { ClientHelloSource } from './client-hello.ts';
@@ -339,10 +339,8 @@ export class DtlsClient {
   #discardOutputs(): void {
     for (const output of this.#outputs.splice(0)) {
       if (output.kind !== 'keys') continue;
-      for (const { key, salt } of [output.keys.local, output.keys.remote]) {
-        key.dispose();
-        salt.dispose();
-      }
+      disposeMasterKey(output.keys.local);
+      disposeMasterKey(output.keys.remote);
     }
   }
 

@@ -31,6 +31,11 @@ export interface SrtpMasterKey {
   readonly salt: Secret;
 }
 
+export function disposeMasterKey(master: SrtpMasterKey): void {
+  master.key.dispose();
+  master.salt.dispose();
+}
+
 /** What a DTLS handshake yields for SRTP (RFC 5764 §4.2): `local` protects what we send, `remote` what we receive. */
 export interface DtlsSrtpKeys {
   readonly profile: SrtpProfile;

@@ -6,7 +6,7 @@ import { Counters } from '../../util/counters.ts';
 import { ReplayWindow } from '../replay-window.ts';
 import { createTransform } from './create-transform.ts';
 import { IndexLimit } from './index-limit.ts';
-import { SRTP_PROFILES, type SrtpMasterKey, type SrtpProfile } from './profile.ts';
+import { disposeMasterKey, SRTP_PROFILES, type SrtpMasterKey, type SrtpProfile } from './profile.ts';
 import { deriveSessionKeys } from './session-keys.ts';
 import type { SrtpReceiveState } from './state.ts';
 import type { SrtpTransform } from './transform.ts';
@@ -152,8 +152,7 @@ export class SrtpReceiveContext {
   dispose(): void {
     this.#disposed = true;
     this.#transform.dispose();
-    this.#master.key.dispose();
-    this.#master.salt.dispose();
+    disposeMasterKey(this.#master);
   }
 
   /** Looks only: what the datagram claims is not authenticated yet. */

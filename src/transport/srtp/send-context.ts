@@ -5,7 +5,7 @@ import { Counters } from '../../util/counters.ts';
 import { ReplayWindow } from '../replay-window.ts';
 import { createTransform } from './create-transform.ts';
 import { IndexLimit } from './index-limit.ts';
-import type { SrtpMasterKey, SrtpProfile } from './profile.ts';
+import { disposeMasterKey, type SrtpMasterKey, type SrtpProfile } from './profile.ts';
 import { deriveSessionKeys } from './session-keys.ts';
 import type { SrtpSendState } from './state.ts';
 import { RTCP_CLEAR_BYTES, type SrtpTransform } from './transform.ts';
@@ -143,8 +143,7 @@ export class SrtpSendContext {
   dispose(): void {
     this.#disposed = true;
     this.#transform.dispose();
-    this.#master.key.dispose();
-    this.#master.salt.dispose();
+    disposeMasterKey(this.#master);
   }
 
   #stream(ssrc: number, index: number): SendStream | undefined {
