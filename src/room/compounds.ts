@@ -1,7 +1,8 @@
 import { type RtcpPacket, writeRtcp } from '../rtp/rtcp.ts';
 import { ntpFromWall, type ReportBlock } from '../rtp/rtcp-reports.ts';
 import type { Millis, WallMillis } from '../util/clock.ts';
-import { modulo32, type ProducerClock } from './reports.ts';
+import { modulo32 } from '../util/modular.ts';
+import type { ProducerClock } from './reports.ts';
 import type { StreamRouter } from './router.ts';
 
 /** A producer that has not reported on all its streams by now never will: browsers take 5 s at most. */

@@ -8,6 +8,7 @@ import {
   type TransportCongestion,
 } from '../rtp/transport-congestion.ts';
 import { earliest, type Millis, type WallMillis } from '../util/clock.ts';
+import { nearestToZero } from '../util/modular.ts';
 
 /** Feedback leaves this long after the first arrival it tells about. */
 export const FEEDBACK_INTERVAL_MS = 50;
@@ -112,7 +113,8 @@ class ConnectionFeedback {
       media:
         this.sources.get('video') ?? this.sources.get('audio') ?? this.sources.get('retransmission') ?? 0,
       baseSequence: first & 0xffff,
-      referenceTime: wrap24(referenceTime),
+      // On the wire it is a signed 24-bit number.
+      referenceTime: nearestToZero(referenceTime, 2 ** 24),
       feedbackCount: this.#count++ & 0xff,
       deltas,
     };
@@ -129,10 +131,4 @@ class ConnectionFeedback {
   #forgetBefore(end: number): void {
     for (const extended of this.#arrivals.keys()) if (extended <= end) this.#arrivals.delete(extended);
   }
-}
-
-/** The reference time is a signed 24-bit number. */
-function wrap24(value: number): number {
-  const wrapped = ((value % 2 ** 24) + 2 ** 24) % 2 ** 24;
-  return wrapped < 2 ** 23 ? wrapped : wrapped - 2 ** 24;
 }

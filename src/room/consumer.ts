@@ -1,6 +1,7 @@
 import { RTP_FIXED_HEADER_BYTES } from '../rtp/packet.ts';
 import type { Millis } from '../util/clock.ts';
 import { type RandomSource, randomUint32 } from '../util/rng.ts';
+import { TokenBucket } from '../util/token-bucket.ts';
 import { type MediaPacket, rtxOf } from './media.ts';
 
 /** Retransmissions to one viewer, a second and in a burst: a flood of NACKs gets no more out of us. */
@@ -22,8 +23,7 @@ export class Consumer {
   lastFirSequence: number | undefined;
   readonly #rng: RandomSource;
   #rtxIndex: number;
-  #tokens = BUDGET_BURST;
-  #tokensAt: Millis;
+  readonly #budget: TokenBucket;
   readonly #resentAt = new Map<number, Millis>();
 
   constructor(id: string, fresh: boolean, rng: RandomSource, now: Millis) {
@@ -31,7 +31,7 @@ export class Consumer {
     this.fresh = fresh;
     this.#rng = rng;
     this.#rtxIndex = initialSequence(rng);
-    this.#tokensAt = now;
+    this.#budget = new TokenBucket(BUDGET_BURST, BUDGET_PER_SECOND, now);
   }
 
   /**
@@ -57,10 +57,7 @@ export class Consumer {
     const repeat = Math.min(MAX_REPEAT_MS, Math.max(MIN_REPEAT_MS, (this.rtt ?? 0) / 2));
     const last = this.#resentAt.get(index);
     if (last !== undefined && now - last < repeat) return false;
-    this.#tokens = Math.min(BUDGET_BURST, this.#tokens + ((now - this.#tokensAt) * BUDGET_PER_SECOND) / 1000);
-    this.#tokensAt = now;
-    if (this.#tokens < 1) return false;
-    this.#tokens--;
+    if (!this.#budget.take(now)) return false;
     this.#resentAt.delete(index);
     this.#resentAt.set(index, now);
     if (this.#resentAt.size > MAX_REMEMBERED) {

@@ -1,4 +1,4 @@
-import type { Millis } from '../util/clock.ts';
+import { earliest, type Millis } from '../util/clock.ts';
 
 /** No more packets of a source than these are asked for at the same time. */
 export const MAX_MISSING = 1000;
@@ -98,7 +98,7 @@ export class MissingPackets {
         sequences.push(extended & 0xffff);
       }
       const deadline = entry.settled ? entry.nextAt : Math.min(entry.nextAt, patienceEnds);
-      next = next === undefined ? deadline : Math.min(next, deadline);
+      next = earliest(next, deadline);
     }
     this.#next = next;
     return { sequences, unrepaired };

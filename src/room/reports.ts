@@ -1,5 +1,6 @@
 import { compactNtp, type NtpTime, ntpFromWall, type ReportBlock, wallFromNtp } from '../rtp/rtcp-reports.ts';
 import type { Millis, WallMillis } from '../util/clock.ts';
+import { modulo32, nearestToZero } from '../util/modular.ts';
 
 /** What we say about a source to its sender (RFC 3550 §6.4.1, appendices A.3 and A.8). */
 export class ReceptionStatistics {
@@ -36,7 +37,7 @@ export class ReceptionStatistics {
     const transit = (now * this.#clockRate) / 1000 - timestamp;
     if (this.#transit !== undefined) {
       // The timestamp wraps: its difference is taken modulo 2^32, nearest to zero.
-      const difference = Math.abs(nearestToZero(transit - this.#transit));
+      const difference = Math.abs(nearestToZero(transit - this.#transit, 2 ** 32));
       this.#jitter += (difference - this.#jitter) / 16;
     }
     this.#transit = transit;
@@ -110,14 +111,6 @@ export class ProducerClock {
 export function roundTripTime(report: ReportBlock, ours: WallMillis): Millis | undefined {
   if (report.lastReport === 0) return undefined;
   const arrival = compactNtp(ntpFromWall(ours));
-  const units = nearestToZero(arrival - report.lastReport - report.delaySinceLastReport);
+  const units = nearestToZero(arrival - report.lastReport - report.delaySinceLastReport, 2 ** 32);
   return units < 0 || units > 10 * 65536 ? undefined : (units * 1000) / 65536;
-}
-
-export const modulo32 = (value: number): number => ((value % 2 ** 32) + 2 ** 32) % 2 ** 32;
-
-/** The value's signed difference from zero on a circle of 2^32. */
-export function nearestToZero(value: number): number {
-  const wrapped = modulo32(value);
-  return wrapped < 2 ** 31 ? wrapped : wrapped - 2 ** 32;
 }

@@ -1,10 +1,11 @@
 import { type RtpFields, writeRtp } from '../rtp/packet.ts';
 import type { Millis, WallMillis } from '../util/clock.ts';
+import { modulo32, nearestToZero } from '../util/modular.ts';
 import { History } from './history.ts';
 import { isKeyframeStart, KeyframeRequests } from './keyframe.ts';
 import { CLOCK_RATE, type MediaKind, type MediaPacket } from './media.ts';
 import { RateMeter } from './rate.ts';
-import { modulo32, nearestToZero, type ProducerClock } from './reports.ts';
+import type { ProducerClock } from './reports.ts';
 import { Source } from './source.ts';
 import type { RoomStreamState } from './state.ts';
 
@@ -206,7 +207,7 @@ export class StreamRouter {
   #passedOver(source: Source, first: number, end: number, packet: RtpFields, now: Millis): void {
     if (this.kind === 'audio') return;
     const bound = source.resumed ? REPAIRABLE_RESUMED : REPAIRABLE;
-    const ticks = nearestToZero(packet.timestamp + source.timestampOffset - this.#timestamp);
+    const ticks = nearestToZero(packet.timestamp + source.timestampOffset - this.#timestamp, 2 ** 32);
     if (end - first > bound.packets || (ticks * 1000) / this.clockRate > bound.span) {
       source.missing.clear();
       this.keyframes.request(now);
@@ -241,7 +242,7 @@ export class StreamRouter {
       this.keyframes.satisfied();
       source.missing.keyframeAt(extended);
     }
-    if (index >= this.#nextIndex || nearestToZero(timestamp - this.#timestamp) > 0) {
+    if (index >= this.#nextIndex || nearestToZero(timestamp - this.#timestamp, 2 ** 32) > 0) {
       this.#timestamp = timestamp;
       this.#timestampAt = now;
     }

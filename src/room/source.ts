@@ -1,8 +1,9 @@
 import type { RtpFields } from '../rtp/packet.ts';
 import { nearestExtended, SequenceUnwrapper } from '../rtp/sequence.ts';
+import { modulo32 } from '../util/modular.ts';
 import { CLOCK_RATE, type MediaKind } from './media.ts';
 import { MissingPackets } from './nack.ts';
-import { type ClockMapping, modulo32, ReceptionStatistics } from './reports.ts';
+import { type ClockMapping, ReceptionStatistics } from './reports.ts';
 import type { RoomSourceState } from './state.ts';
 
 /** A source that has been silent may come back this much further on, or this much disordered, and still be followed. */

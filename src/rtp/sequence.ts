@@ -1,3 +1,5 @@
+import { modulo } from '../util/modular.ts';
+
 const SEQUENCE_NUMBERS = 2 ** 16;
 const HALF = 2 ** 15;
 
@@ -34,5 +36,3 @@ export function nearestExtended(sequenceNumber: number, reference: number): numb
   if (low >= HALF && low - HALF > sequenceNumber) return candidate + SEQUENCE_NUMBERS;
   return candidate;
 }
-
-const modulo = (value: number, by: number): number => ((value % by) + by) % by;

@@ -1,4 +1,5 @@
 import type { ByteReader, ByteWriter } from '../util/bytes.ts';
+import { nearestToZero } from '../util/modular.ts';
 
 /**
  * Transport-wide congestion control feedback (draft-holmer-rmcat-transport-wide-cc-extensions-01 §3.1): when each
@@ -50,7 +51,7 @@ export function parseTransportCongestion(
   for (const symbol of symbols) {
     if (symbol === SYMBOL.notReceived) deltas.push(undefined);
     else if (symbol === SYMBOL.smallDelta) deltas.push(reader.u8());
-    else if (symbol === SYMBOL.largeDelta) deltas.push(signed(reader.u16(), 16));
+    else if (symbol === SYMBOL.largeDelta) deltas.push(nearestToZero(reader.u16(), 2 ** 16));
     else return undefined;
   }
   // §3.1: zero padding to the next 32-bit boundary, where the RTCP padding bit did not take it away.
@@ -60,7 +61,7 @@ export function parseTransportCongestion(
     sender,
     media,
     baseSequence,
-    referenceTime: signed(reference, 24),
+    referenceTime: nearestToZero(reference, 2 ** 24),
     feedbackCount,
     deltas,
   };
@@ -123,5 +124,3 @@ function symbolOf(delta: number | undefined): number {
   if (delta < MIN_DELTA_TICKS || delta > MAX_DELTA_TICKS) throw new RangeError('arrival delta out of range');
   return delta >= 0 && delta <= 0xff ? SYMBOL.smallDelta : SYMBOL.largeDelta;
 }
-
-const signed = (value: number, bits: number): number => (value < 2 ** (bits - 1) ? value : value - 2 ** bits);
