@@ -42,7 +42,7 @@ export interface RunningServer {
   shutdown(): Promise<void>;
 }
 
-/** Throws `PORT_IN_USE`, `KEY_*`, `STATE_UNWRITABLE` or `SEALED_FILE_INVALID`; nothing has been lost then. */
+/** Throws `PORT_IN_USE`, `KEY_*`, `STATE_IN_USE`, `STATE_UNWRITABLE` or `SEALED_FILE_INVALID`; nothing has been lost then. */
 export async function startServer(config: Config, log: Logger): Promise<RunningServer> {
   const server = new Server(config, log);
   await server.start();
