@@ -1,7 +1,7 @@
 import { RTP_FIXED_HEADER_BYTES } from '../rtp/packet.ts';
+import { Budget } from '../util/budget.ts';
 import type { Millis } from '../util/clock.ts';
 import { type RandomSource, randomUint32 } from '../util/rng.ts';
-import { TokenBucket } from '../util/token-bucket.ts';
 import { type MediaPacket, rtxOf } from './media.ts';
 
 /** Retransmissions to one viewer, a second and in a burst: a flood of NACKs gets no more out of us. */
@@ -23,15 +23,14 @@ export class Consumer {
   lastFirSequence: number | undefined;
   readonly #rng: RandomSource;
   #rtxIndex: number;
-  readonly #budget: TokenBucket;
+  readonly #budget = new Budget(BUDGET_BURST, BUDGET_PER_SECOND);
   readonly #resentAt = new Map<number, Millis>();
 
-  constructor(id: string, fresh: boolean, rng: RandomSource, now: Millis) {
+  constructor(id: string, fresh: boolean, rng: RandomSource) {
     this.id = id;
     this.fresh = fresh;
     this.#rng = rng;
     this.#rtxIndex = initialSequence(rng);
-    this.#budget = new TokenBucket(BUDGET_BURST, BUDGET_PER_SECOND, now);
   }
 
   /**

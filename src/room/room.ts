@@ -169,7 +169,7 @@ export class Room {
   addConsumer(id: string, now: Millis, options?: { resumed: boolean }): void {
     const resumed = options?.resumed ?? false;
     this.#outbox.forget(id);
-    this.#consumers.set(id, new Consumer(id, !resumed, this.#rng, now));
+    this.#consumers.set(id, new Consumer(id, !resumed, this.#rng));
     if (resumed) return;
     this.requestKeyframe(now);
     this.#sendSenderReport(id, now);
