@@ -8,6 +8,7 @@
  *   4. keys → media                           3. nomination      the new address
  */
 import { Budget } from '../util/budget.ts';
+import { toHex } from '../util/bytes.ts';
 import type { Millis } from '../util/clock.ts';
 import { earliest } from '../util/clock.ts';
 import { Counters } from '../util/counters.ts';
@@ -380,6 +381,6 @@ export class Peer {
 
 function sameFingerprints(a: readonly Fingerprint[], b: readonly Fingerprint[]): boolean {
   const text = (list: readonly Fingerprint[]) =>
-    list.map(({ algorithm, digest }) => `${algorithm} ${Buffer.from(digest).toString('hex')}`).join();
+    list.map(({ algorithm, digest }) => `${algorithm} ${toHex(digest)}`).join();
   return text(a) === text(b);
 }

@@ -1,6 +1,7 @@
 import type { RoomState } from '../../room/state.ts';
 import type { Role } from '../../signaling/protocol.ts';
-import type { Fingerprint } from '../../transport/dtls/fingerprint.ts';
+import { DIGEST_BYTES, type Fingerprint } from '../../transport/dtls/fingerprint.ts';
+import { ICE_PWD, ICE_UFRAG } from '../../transport/ice/ice-lite.ts';
 import { ByteReader, ByteWriter } from '../../util/bytes.ts';
 import { Secret } from '../../util/secret.ts';
 import type { CertificateRecord, ConnectionRecord, IdentitySnapshot, SessionRecord } from '../schema.ts';
@@ -33,13 +34,8 @@ const MAX_PRIVATE_KEY_BYTES = 4096;
 
 const ROLES: readonly Role[] = ['broadcaster', 'viewer'];
 const FINGERPRINTS: readonly Fingerprint['algorithm'][] = ['sha-256', 'sha-384', 'sha-512'];
-const DIGEST_BYTES = [32, 48, 64];
-
-// RFC 8839 §5.4: ice-ufrag is 4*256 ice-char, ice-pwd is 22*256 ice-char.
-const UFRAG = /^[A-Za-z0-9+/]{4,256}$/;
 /** Empty while an ICE restart has not been answered. */
-const REMOTE_UFRAG = /^([A-Za-z0-9+/]{4,256})?$/;
-const PASSWORD = /^[A-Za-z0-9+/]{22,256}$/;
+const REMOTE_UFRAG = new RegExp(`^$|${ICE_UFRAG.source}`);
 
 /**
  * The records of an identity snapshot: the server's, then one a session. Each is a view of one buffer that is overwritten by the
@@ -136,13 +132,13 @@ function writeConnection(writer: ByteWriter, connection: ConnectionRecord): void
   writeUint32(writer, connection.number);
   writeUint32(writer, connection.offers);
   writeUint32(writer, connection.epoch);
-  writeText(writer, connection.localUfrag, UFRAG);
-  writeText(writer, connection.localPwd, PASSWORD);
+  writeText(writer, connection.localUfrag, ICE_UFRAG);
+  writeText(writer, connection.localPwd, ICE_PWD);
   writeText(writer, connection.remoteUfrag, REMOTE_UFRAG);
   const { algorithm, digest } = connection.remoteFingerprint;
-  const at = FINGERPRINTS.indexOf(algorithm);
-  if (digest.length !== DIGEST_BYTES[at]) throw new RangeError(`a ${algorithm} digest has another size`);
-  writer.u8(at).vector(1, digest);
+  if (digest.length !== DIGEST_BYTES[algorithm])
+    throw new RangeError(`a ${algorithm} digest has another size`);
+  writer.u8(FINGERPRINTS.indexOf(algorithm)).vector(1, digest);
   writer.u8(connection.remoteAddress === undefined ? 0 : 1);
   if (connection.remoteAddress !== undefined) writeAddress(writer, connection.remoteAddress);
 }
@@ -152,8 +148,8 @@ function readConnection(reader: ByteReader): ConnectionRecord {
     number: reader.u32(),
     offers: reader.u32(),
     epoch: reader.u32(),
-    localUfrag: readText(reader, UFRAG),
-    localPwd: readText(reader, PASSWORD),
+    localUfrag: readText(reader, ICE_UFRAG),
+    localPwd: readText(reader, ICE_PWD),
     remoteUfrag: readText(reader, REMOTE_UFRAG),
     remoteFingerprint: readFingerprint(reader),
     remoteAddress: readPresence(reader) ? readAddress(reader) : undefined,
@@ -161,11 +157,11 @@ function readConnection(reader: ByteReader): ConnectionRecord {
 }
 
 function readFingerprint(reader: ByteReader): Fingerprint {
-  const at = reader.u8();
+  const known = FINGERPRINTS[reader.u8()];
   const digest = reader.vector(1).slice();
-  const algorithm = FINGERPRINTS[at];
-  if (algorithm === undefined || digest.length !== DIGEST_BYTES[at]) reader.fail();
-  return { algorithm: algorithm ?? 'sha-256', digest };
+  const algorithm = known ?? 'sha-256';
+  if (known === undefined || digest.length !== DIGEST_BYTES[algorithm]) reader.fail();
+  return { algorithm, digest };
 }
 
 function readRole(reader: ByteReader): Role {

@@ -7,6 +7,13 @@ export interface Fingerprint {
   readonly digest: Uint8Array;
 }
 
+/** What each digest has in length. */
+export const DIGEST_BYTES: Readonly<Record<Fingerprint['algorithm'], number>> = {
+  'sha-256': 32,
+  'sha-384': 48,
+  'sha-512': 64,
+};
+
 export function fingerprintOf(certificate: Uint8Array, algorithm: Fingerprint['algorithm']): Fingerprint {
   return { algorithm, digest: new Uint8Array(digest(certificate, algorithm)) };
 }

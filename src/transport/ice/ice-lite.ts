@@ -24,10 +24,13 @@ import { Transactions } from './transactions.ts';
 /** Addresses a peer may be heard from at a time: several interfaces, before and after an ICE restart. */
 const MAX_VALIDATED = 8;
 
+/** RFC 8839 §5.4: ice-ufrag is 4*256 ice-char, ice-pwd is 22*256 ice-char. */
+export const ICE_UFRAG = /^[A-Za-z0-9+/]{4,256}$/;
+export const ICE_PWD = /^[A-Za-z0-9+/]{22,256}$/;
+
 export interface IceCredentials {
-  /** 4 to 256 ice-chars (RFC 8839 §5.4). */
   readonly ufrag: string;
-  /** 22 to 256 ice-chars: at least 128 random bits. */
+  /** At least 128 random bits. */
   readonly pwd: string;
 }
 
