@@ -52,6 +52,8 @@ import { Succession } from './succession.ts';
 
 /** More visitors than one process can feed; the next is told that the room is full. */
 const MAX_SESSIONS = 2_000;
+/** Media snapshots that may wait are at least this far apart. */
+const MEDIA_WRITE_SPACING: Millis = 20;
 
 export class Broadcast {
   readonly drops = new Counters<BroadcastDropReason>();
@@ -73,6 +75,8 @@ export class Broadcast {
   #now: Millis;
   /** Deadline of the snapshot that this process began with. */
   #resumedNotAfter: WallMillis = Number.POSITIVE_INFINITY;
+  #mediaWrittenAt: Millis = Number.NEGATIVE_INFINITY;
+  #mediaWriteAt: Millis | undefined;
   readonly #outputs: BroadcastOutput[] = [];
 
   constructor(
@@ -215,6 +219,7 @@ export class Broadcast {
 
   handleTimeout(now: Millis): void {
     this.#now = now;
+    if (now >= (this.#mediaWriteAt ?? Number.POSITIVE_INFINITY)) this.#persistMedia();
     for (const [session, deadline] of this.#deadlines) {
       if (deadline > now) continue;
       session.handleTimeout(now);
@@ -227,7 +232,9 @@ export class Broadcast {
   }
 
   nextTimeout(): Millis | undefined {
-    let next = earliest(this.#room.nextTimeout(), this.#slot.nextTimeout()) ?? Number.POSITIVE_INFINITY;
+    let next =
+      earliest(this.#room.nextTimeout(), this.#slot.nextTimeout(), this.#mediaWriteAt) ??
+      Number.POSITIVE_INFINITY;
     for (const deadline of this.#deadlines.values()) if (deadline < next) next = deadline;
     return next === Number.POSITIVE_INFINITY ? undefined : next;
   }
@@ -286,8 +293,16 @@ export class Broadcast {
     }
   }
 
+  /** A snapshot is of everybody: those who come back at the same time are one write. */
+  #persistMediaSoon(now: Millis): void {
+    if (now - this.#mediaWrittenAt >= MEDIA_WRITE_SPACING) this.#persistMedia();
+    else this.#mediaWriteAt ??= this.#mediaWrittenAt + MEDIA_WRITE_SPACING;
+  }
+
   #persistMedia(): void {
     const { persistMedia } = this.#options;
+    this.#mediaWriteAt = undefined;
+    this.#mediaWrittenAt = this.#now;
     if (persistMedia === undefined) return;
     const snapshot = this.captureMedia();
     this.granted(persistMedia(snapshot) ? snapshot : unlimited(snapshot));
@@ -536,8 +551,8 @@ export class Broadcast {
       if (first) this.#room.addConsumer(connection.id, now);
       else this.#room.consumerRekeyed(connection.id, now);
     }
-    // The keys before these are gone from memory; now also from the file, together with what they were limited to.
-    this.#persistMedia();
+    // The keys before these are gone from memory; soon also from the file, together with what they were limited to. What is not yet in it has no limit.
+    this.#persistMediaSoon(now);
   }
 
   #handleClosed(session: Session, connection: Connection, now: Millis): void {

@@ -118,6 +118,25 @@ describe('a broadcast over kill -9', () => {
     expect.unreachable('the keys outlived a minute of crashes');
   });
 
+  it('writes few snapshots when everybody comes back at the same time', async () => {
+    const browsers: VirtualBrowser[] = [...(await onAir())];
+    for (let i = 0; i < 20; i++) browsers.push(world.addBrowser());
+    for (const viewer of browsers.slice(3)) world.open(viewer);
+    expect(await world.run(10_000, () => browsers.slice(1).every((viewer) => seen(viewer) > 10))).toBe(true);
+    await restart(1_000, browsers);
+    const before = world.mediaWrites;
+    const keyed = () => world.events.filter(({ event }) => event === 'keyed').length;
+    const first = keyed();
+    expect(await world.run(1_000, () => keyed() === first + browsers.length)).toBe(true);
+    await world.run(20);
+    expect(world.mediaWrites - before).toBeLessThan(10);
+    // And none is forgotten: killed now, everybody goes on under the new keys.
+    world.kill();
+    const broadcast = await world.start();
+    expect([...broadcast.sessions].every((session) => session.current?.peer.keyEpoch === 1)).toBe(true);
+    expect(world.audit().reused).toEqual([]);
+  });
+
   it('destroys stale keys within one round trip of the offer', async () => {
     const oneWay = 50;
     const browsers = await onAir({ oneWay });
