@@ -14,9 +14,7 @@ export type ErrorCode =
   | 'SEALED_FILE_INVALID'
   | 'SERVER_UNRESPONSIVE'
   | 'SECRET_DISPOSED'
-  | 'NONCE_REUSE'
-  | 'SDP_INVALID'
-  | 'USAGE';
+  | 'NONCE_REUSE';
 
 export class RekeycastError extends Error {
   readonly code: ErrorCode;

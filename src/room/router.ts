@@ -195,7 +195,6 @@ export class StreamRouter {
     const before = source.highest;
     const extended = source.unwrap(packet.sequenceNumber);
     source.reception.update(extended, packet.timestamp, now);
-    source.payloadType = packet.payloadType;
     if (before !== undefined && extended > before + 1)
       this.#passedOver(source, before + 1, extended, packet, now);
     source.resumed = false;

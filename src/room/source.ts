@@ -22,7 +22,6 @@ export class Source {
   readonly missing = new MissingPackets();
   readonly reception: ReceptionStatistics;
   readonly #unwrapper: SequenceUnwrapper;
-  payloadType: number;
   /** The SSRC of its retransmissions (RFC 4588 §4), once one has answered a request. */
   rtxSsrc: number | undefined;
   /** From its last sender report. */
@@ -37,7 +36,6 @@ export class Source {
     highest: number | undefined,
   ) {
     this.ssrc = mapping.ssrc;
-    this.payloadType = mapping.payloadType;
     this.indexOffset = mapping.indexOffset;
     this.timestampOffset = mapping.timestampOffset;
     this.firstIndex = firstIndex;
@@ -50,7 +48,6 @@ export class Source {
   static startingAt(kind: MediaKind, packet: RtpFields, index: number, timestamp: number): Source {
     const mapping = {
       ssrc: packet.ssrc,
-      payloadType: packet.payloadType,
       indexOffset: index - packet.sequenceNumber,
       timestampOffset: modulo32(timestamp - packet.timestamp),
     };
@@ -102,7 +99,7 @@ export class Source {
   }
 
   capture(): RoomSourceState | undefined {
-    const { ssrc, payloadType, highest, indexOffset, timestampOffset } = this;
-    return highest === undefined ? undefined : { ssrc, payloadType, highest, indexOffset, timestampOffset };
+    const { ssrc, highest, indexOffset, timestampOffset } = this;
+    return highest === undefined ? undefined : { ssrc, highest, indexOffset, timestampOffset };
   }
 }

@@ -24,7 +24,6 @@ export interface RoomStreamState {
 /** How the broadcaster's numbering maps to the room's. */
 export interface RoomSourceState {
   readonly ssrc: number;
-  readonly payloadType: number;
   /** Highest extended sequence number seen from the source. */
   readonly highest: number;
   /** room index = extended sequence number + indexOffset. */

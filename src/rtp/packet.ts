@@ -22,7 +22,6 @@ export interface RtpFields {
 export interface RtpPacket extends RtpFields {
   readonly bytes: Uint8Array;
   readonly headerLength: number;
-  readonly csrcCount: number;
   readonly paddingLength: number;
   /** The value of a header extension element (RFC 8285), of either form. */
   extension(id: number): Uint8Array | undefined;
@@ -40,7 +39,6 @@ export function parseRtp(bytes: Uint8Array): RtpPacket | undefined {
     bytes,
     headerLength,
     paddingLength,
-    csrcCount: bytes[0]! & 0x0f,
     marker: (bytes[1]! & 0x80) !== 0,
     payloadType: bytes[1]! & 0x7f,
     sequenceNumber: readUint16(bytes, 2),

@@ -9,7 +9,7 @@ import { IdentityFiles } from './identity-file.ts';
 import { MediaFile } from './media-file.ts';
 import type { IdentitySnapshot, MediaSnapshot } from './schema.ts';
 import { sealSnapshot } from './seal.ts';
-import type { Report, SnapshotStore, TakenMedia } from './store.ts';
+import type { Report, SnapshotStore } from './store.ts';
 
 const STATE_MODE = 0o700;
 
@@ -70,7 +70,7 @@ export class FileSnapshotStore implements SnapshotStore {
     await write;
   }
 
-  async takeMedia(): Promise<TakenMedia | undefined> {
+  async takeMedia(): Promise<MediaSnapshot | undefined> {
     return this.#media?.take();
   }
 

@@ -7,9 +7,9 @@ import { replace, shred } from '../util/replace-file.ts';
 import type { Secret } from '../util/secret.ts';
 import { decodePeer, decodeRoom } from './codec/media.ts';
 import { isExpired, MAX_SEALED_BYTES, parseHeader } from './header.ts';
-import type { PeerMediaRecord } from './schema.ts';
+import type { MediaSnapshot, PeerMediaRecord } from './schema.ts';
 import { openSealed } from './seal.ts';
-import type { Report, StoreEvent, TakenMedia } from './store.ts';
+import type { Report, StoreEvent } from './store.ts';
 
 export const MEDIA_FILE = 'media.sealed';
 
@@ -44,7 +44,7 @@ export class MediaFile {
   }
 
   /** The contexts, or only the room's numbering past the deadline, or nothing. Never throws. */
-  take(): TakenMedia | undefined {
+  take(): MediaSnapshot | undefined {
     try {
       this.#removeLeftovers();
       const bytes = this.takeBytes();
@@ -78,7 +78,7 @@ export class MediaFile {
     for (const path of [`${this.#path}.tmp`, this.#path]) shred(this.#options.fs, path);
   }
 
-  #open(bytes: Uint8Array): TakenMedia | undefined {
+  #open(bytes: Uint8Array): MediaSnapshot | undefined {
     const { keys, now } = this.#options;
     const parsed = parseHeader(bytes);
     if (parsed.outcome === 'damaged') return this.#unusable(parsed.damage);
@@ -111,7 +111,7 @@ export class MediaFile {
         'media-unusable',
         `a part of the media contexts was damaged (${opened.damage ?? 'a record makes no sense'}): those ${peers.length} that are good are used, the others resume by re-key`,
       );
-    return { writtenAt: createdAt, notAfter, room, peers, expired };
+    return { writtenAt: createdAt, notAfter, room, peers };
   }
 
   /** What a killed writer or taker has left. Another process's that is at work now is left alone. */

@@ -26,7 +26,7 @@ export type OpenResult =
   /** Written by a newer version of this program. */
   | { readonly outcome: 'newer'; readonly version: number }
   /** No secret key for it, or one that does not open it. */
-  | { readonly outcome: 'locked'; readonly keyId: string; readonly keyPresent: boolean };
+  | { readonly outcome: 'locked'; readonly keyId: string };
 
 export interface OpenOptions {
   readonly kind: SealedKind;
@@ -76,7 +76,7 @@ export function openSealed(
   const { header } = parsed;
   if (header.kind !== options.kind) return { outcome: 'damaged', damage: `it holds ${header.kind}` };
   const secretKey = secretKeyFor(header.keyId);
-  if (secretKey === undefined) return { outcome: 'locked', keyId: header.keyId, keyPresent: false };
+  if (secretKey === undefined) return { outcome: 'locked', keyId: header.keyId };
   let stream: OpenStream | undefined;
   try {
     const publicKey = sodium().publicKeyOf(secretKey.bytes);
@@ -84,7 +84,7 @@ export function openSealed(
   } finally {
     secretKey.dispose();
   }
-  if (stream === undefined) return { outcome: 'locked', keyId: header.keyId, keyPresent: true };
+  if (stream === undefined) return { outcome: 'locked', keyId: header.keyId };
   try {
     return { outcome: 'opened', header: publicPart(header), ...pullRecords(bytes, header, stream, options) };
   } finally {

@@ -24,8 +24,11 @@ export interface SnapshotStore {
    */
   writeIdentity(snapshot: IdentitySnapshot): Promise<void>;
 
-  /** Takes the media snapshot away: nobody gets it a second time, whatever happens. Never rejects. */
-  takeMedia(): Promise<TakenMedia | undefined>;
+  /**
+   * Takes the media snapshot away: nobody gets it a second time, whatever happens. Past its deadline the contexts are deleted unread and only the
+   * numbering of the room is given. Never rejects.
+   */
+  takeMedia(): Promise<MediaSnapshot | undefined>;
 
   /** When it returns, the next process finds this one. Throws `STATE_UNWRITABLE`. Does nothing where media is not kept. */
   writeMedia(snapshot: MediaSnapshot): void;
@@ -35,11 +38,6 @@ export interface SnapshotStore {
 
   /** Writes both generations of the identity, and the media, to the key that is primary now. */
   reseal(identity: IdentitySnapshot, media: MediaSnapshot | undefined): Promise<void>;
-}
-
-export interface TakenMedia extends MediaSnapshot {
-  /** The deadline has passed: the contexts were deleted unread, and only the numbering of the room is here. */
-  readonly expired: boolean;
 }
 
 /** Something an operator should know of. `message` is for people, `event` for programs. */

@@ -83,7 +83,6 @@ function sampleRoom(rng: RandomSource, producer = ''): RoomState {
         timestampAt: SAMPLE_TIME,
         source: {
           ssrc: randomUint32(rng),
-          payloadType: 96,
           highest: 70_000,
           indexOffset: -4_000,
           timestampOffset: -1,

@@ -112,7 +112,6 @@ function writeStream(writer: ByteWriter, stream: RoomStreamState): void {
   writer.u8(stream.source === undefined ? 0 : 1);
   if (stream.source === undefined) return;
   writeUint32(writer, stream.source.ssrc);
-  writer.u8(stream.source.payloadType);
   writeInteger(writer, stream.source.highest);
   writeInteger(writer, stream.source.indexOffset);
   writeInteger(writer, stream.source.timestampOffset);
@@ -133,13 +132,8 @@ function readStream(reader: ByteReader): RoomStreamState {
 }
 
 function readSource(reader: ByteReader): RoomSourceState {
-  const ssrc = reader.u32();
-  const payloadType = reader.u8();
-  // RFC 3550 §5.1: a payload type has 7 bits.
-  if (payloadType > 127) reader.fail();
   return {
-    ssrc,
-    payloadType,
+    ssrc: reader.u32(),
     highest: readInteger(reader),
     indexOffset: readInteger(reader),
     timestampOffset: readInteger(reader),

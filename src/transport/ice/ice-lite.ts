@@ -46,8 +46,6 @@ export interface IceAnswer {
   readonly response: Uint8Array;
   /** Whether the sender's address may carry DTLS and SRTP of this peer from now on. */
   readonly validated: boolean;
-  /** Whether the peer has nominated this address (RFC 8445 §7.3.1.5). */
-  readonly nominated: boolean;
 }
 
 /** Fresh credentials from 48 and 144 random bits (RFC 8445 §5.3 asks for at least 24 and 128). */
@@ -128,14 +126,12 @@ export class IceLite {
     const response = bindingSuccess(message, from, pwd);
     if (!this.#transactions.take(message.transactionId)) {
       // RFC 8489 §6.2.1: a retransmission, answered again. Recorded by somebody and sent from elsewhere it would take the media there.
-      return this.isValidated(from)
-        ? { response, validated: true, nominated: false }
-        : this.#drop('replayed');
+      return this.isValidated(from) ? { response, validated: true } : this.#drop('replayed');
     }
     if (!this.#validate(from)) return this.#drop('too many addresses');
     if (message.useCandidate) this.#nominate(from, generation);
     if (this.#selected === undefined || sameAddress(from, this.#selected)) this.#heardAt = now;
-    return { response, validated: true, nominated: message.useCandidate };
+    return { response, validated: true };
   }
 
   #generationOf(message: StunMessage): Generation | undefined {
@@ -189,7 +185,7 @@ function matches(generation: Generation, username: string | undefined): boolean 
   );
 }
 
-const refusal = (response: Uint8Array): IceAnswer => ({ response, validated: false, nominated: false });
+const refusal = (response: Uint8Array): IceAnswer => ({ response, validated: false });
 
 /** ice-char is ALPHA / DIGIT / "+" / "/" (RFC 8839 §5.4); base64url differs from it in two letters. */
 const iceChars = (bytes: Uint8Array): string => toBase64Url(bytes).replaceAll('-', '+').replaceAll('_', '/');

@@ -46,7 +46,6 @@ const room = fc.record({
       source: fc.option(
         fc.record({
           ssrc: uint32,
-          payloadType: fc.nat({ max: 127 }),
           highest: fc.maxSafeInteger(),
           indexOffset: fc.maxSafeInteger(),
           timestampOffset: fc.maxSafeInteger(),

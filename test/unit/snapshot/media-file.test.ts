@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { HEADER_BYTES } from '../../../src/snapshot/header.ts';
 import { MediaFile } from '../../../src/snapshot/media-file.ts';
-import type { SnapshotStore, TakenMedia } from '../../../src/snapshot/store.ts';
+import type { MediaSnapshot } from '../../../src/snapshot/schema.ts';
+import type { SnapshotStore } from '../../../src/snapshot/store.ts';
 import { toHex } from '../../../src/util/bytes.ts';
 import { type FileSystem, nodeFileSystem } from '../../../src/util/file-system.ts';
 import { killedAt } from '../../support/faulty-file-system.ts';
@@ -30,7 +31,7 @@ describe('the media snapshot', () => {
     store.writeMedia(snapshot);
     expect(readdirSync(bench.runtimeDir)).toEqual(['media.sealed']);
     const taken = await (await bench.start()).takeMedia();
-    expect(revealed(taken)).toEqual(revealed({ ...snapshot, expired: false }));
+    expect(revealed(taken)).toEqual(revealed(snapshot));
     expect(bench.events.map(({ event }) => event)).toEqual(['state-created']);
   });
 
@@ -81,7 +82,8 @@ describe('the media snapshot', () => {
     (await bench.start()).writeMedia(snapshot);
     bench.now = snapshot.notAfter + 1;
     const taken = await (await bench.start()).takeMedia();
-    expect(taken).toMatchObject({ expired: true, peers: [], room: snapshot.room });
+    expect(taken).toMatchObject({ peers: [], room: snapshot.room });
+    expect(bench.events.at(-1)).toMatchObject({ level: 'warn', event: 'media-expired' });
     expect(readdirSync(bench.runtimeDir)).toEqual([]);
   });
 
@@ -89,13 +91,15 @@ describe('the media snapshot', () => {
     const snapshot = sampleMedia(seededRandom(1));
     (await bench.start()).writeMedia(snapshot);
     bench.now = snapshot.notAfter;
-    expect(await (await bench.start()).takeMedia()).toMatchObject({ expired: false });
+    expect((await (await bench.start()).takeMedia())?.peers).toHaveLength(snapshot.peers.length);
+    expect(bench.events.map(({ event }) => event)).not.toContain('media-expired');
   });
 
   it('is past its deadline where the clock was set back', async () => {
     (await bench.start()).writeMedia(sampleMedia(seededRandom(1)));
     bench.now = SAMPLE_TIME - 60_000;
-    expect(await (await bench.start()).takeMedia()).toMatchObject({ expired: true, peers: [] });
+    expect(await (await bench.start()).takeMedia()).toMatchObject({ peers: [] });
+    expect(bench.events.at(-1)).toMatchObject({ event: 'media-expired' });
   });
 
   it('with a deadline that was put off by somebody gives nothing', async () => {
@@ -258,7 +262,7 @@ describe('two processes that take at once', () => {
     bench.now = Date.now();
     for (let at = 1; at <= 5; at++) {
       store.writeMedia(sampleMedia(seededRandom(at), 2, bench.now));
-      const results: (TakenMedia | undefined)[] = [];
+      const results: (MediaSnapshot | undefined)[] = [];
       const second = mediaFile({ keys, pid: process.ppid });
       const fs = interrupted(at, () => results.push(second.take()));
       results.push(mediaFile({ fs, keys }).take());
