@@ -102,7 +102,7 @@ export class Room {
     this.#outbox = new Outbox(() => this.#drops.add('outboxFull'));
   }
 
-  /** Session id of the broadcaster, `undefined` where there is none. */
+  /** Id of the broadcaster's connection, `undefined` where there is none. */
   get producer(): string | undefined {
     return this.#producer === '' ? undefined : this.#producer;
   }
@@ -173,6 +173,12 @@ export class Room {
     if (resumed) return;
     this.requestKeyframe(now);
     this.#sendSenderReport(id, now);
+  }
+
+  /** The viewer has keys that no earlier process had: a new one joins, one that is here is sent again what the re-key has cost it. */
+  consumerKeyed(id: string, now: Millis): void {
+    if (this.#consumers.has(id)) this.consumerRekeyed(id, now);
+    else this.addConsumer(id, now);
   }
 
   removeConsumer(id: string): void {

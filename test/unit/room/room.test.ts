@@ -296,6 +296,18 @@ describe('a re-key of a viewer', () => {
     expect(plis(outputs)).toHaveLength(1);
   });
 
+  it('and the first keys of a new one come by the same call', () => {
+    stream(10, 14);
+    room.consumerKeyed('v', now);
+    // It joins: a keyframe is made for it, and nothing is sent again.
+    const joined = drain(room);
+    expect([sends(joined), plis(joined)]).toMatchObject([[], [{}]]);
+    room.consumerRekeyStarted('v', now);
+    const [index] = stream(15, 15);
+    room.consumerKeyed('v', now);
+    expect(sends(drain(room)).map((sent) => sent.index)).toEqual([index]);
+  });
+
   it('moves the retransmission stream to a new cycle', () => {
     room.addConsumer('v', now);
     const [first] = stream(10, 12);
