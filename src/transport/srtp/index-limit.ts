@@ -1,3 +1,6 @@
+/** A capture that is a little late finds its stream still below the limit. */
+const MARGIN = 1.25;
+
 /**
  * How far the indices of one stream may go before a snapshot with a higher limit has been written: nothing at or above the limit in a file is
  * ever used, so a successor that starts at that limit repeats nothing.
@@ -5,9 +8,6 @@
  * What stands in no file cannot be resumed, so it needs no limit: it is `Infinity` until the first capture, which makes its proposal binding at
  * once, because from then on a file may hold it. After that only {@link grant} raises it.
  */
-/** A capture that is a little late finds its stream still below the limit. */
-const MARGIN = 1.25;
-
 export class IndexLimit {
   readonly #ceiling: number;
   #granted: number;
