@@ -25,3 +25,6 @@ export class RekeycastError extends Error {
     this.code = code;
   }
 }
+
+/** What went wrong, in the words of whoever threw it. */
+export const messageOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause));

@@ -15,8 +15,14 @@ export type AdminAnswer =
   /** Somebody listens, or may, and gave no answer that makes sense. */
   | { readonly kind: 'silent'; readonly why: string };
 
+const ANSWER_TIMEOUT_MS = 10_000;
+
 /** Asks the running server one thing. Never rejects. */
-export function askServer(path: string, request: AdminRequest, timeoutMs: number): Promise<AdminAnswer> {
+export function askServer(
+  path: string,
+  request: AdminRequest,
+  timeoutMs = ANSWER_TIMEOUT_MS,
+): Promise<AdminAnswer> {
   return new Promise((resolve) => {
     const socket = connect({ path });
     let received = '';
@@ -49,4 +55,16 @@ export function askServer(path: string, request: AdminRequest, timeoutMs: number
       );
     });
   });
+}
+
+/** Why it did not do what it was asked, in words; `undefined` where it did. */
+export function refusalOf(answer: AdminAnswer): string | undefined {
+  switch (answer.kind) {
+    case 'nobody':
+      return 'no server listens';
+    case 'silent':
+      return answer.why;
+    case 'answer':
+      return answer.response.ok ? undefined : answer.response.error;
+  }
 }

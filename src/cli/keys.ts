@@ -1,18 +1,18 @@
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type Config, readConfig } from '../config.ts';
-import { RekeycastError } from '../errors.ts';
+import { messageOf, RekeycastError } from '../errors.ts';
 import { adminSocketPath } from '../keyring/admin-protocol.ts';
 import { Keyring, type KeyStatus } from '../keyring/keyring.ts';
 import { formerKeys, rotate, type SealedFiles } from '../keyring/rotate.ts';
-import { openAudit } from '../observability/audit.ts';
+import { AUDIT_FILE, openAudit } from '../observability/audit.ts';
 import { type SealedFileStatus, StoredFiles } from '../snapshot/reseal.ts';
 import { type RunFile, readRunFile, serverLiveness } from '../snapshot/run-file.ts';
 import { chooseRuntimeDir } from '../snapshot/runtime-dir.ts';
 import { wallNow } from '../util/clock.ts';
 import { type FileSystem, nodeFileSystem } from '../util/file-system.ts';
 import { loadSodium } from '../util/sodium.ts';
-import { askServer } from './admin-client.ts';
+import { askServer, refusalOf } from './admin-client.ts';
 
 export interface CliIo {
   readonly stdout: { write(text: string): unknown };
@@ -36,7 +36,6 @@ Settings: KEYS_DIR (keys), STATE_DIR (state), RUNTIME_DIR; the same as the serve
 Exit codes: 0 done, 1 failed, 2 called wrongly.
 `;
 
-const ASK_TIMEOUT_MS = 10_000;
 /** A running server writes its media snapshot many times in this time. */
 const SIGN_OF_LIFE_MS = 3_000;
 
@@ -104,7 +103,7 @@ function parse(argv: readonly string[]): Parsed | string {
     if (others.length > 0) return `"${name}" takes no "${others[0]}"`;
     return { help: false, json: values.json, command };
   } catch (cause) {
-    return cause instanceof Error ? cause.message : String(cause);
+    return messageOf(cause);
   }
 }
 
@@ -126,7 +125,7 @@ async function openWorkplace(env: Environment, io: CliIo, fs: FileSystem): Promi
   };
   const run = readRunFile(stateDir, fs);
   const runtimeDir = run === undefined ? findRuntimeDir(config, env, fs) : run.runtimeDir;
-  const audit = openAudit({ path: resolve(stateDir, 'audit.log'), failed: note, fs });
+  const audit = openAudit({ path: resolve(stateDir, AUDIT_FILE), failed: note, fs });
   const keyring = await Keyring.open({
     directory: resolve(config.keysDir),
     create: false,
@@ -204,14 +203,8 @@ async function rotateKeys(workplace: Workplace): Promise<Outcome> {
 }
 
 async function resealByServer({ adminSocket }: Workplace): Promise<void> {
-  const answer = await askServer(adminSocket, { command: 'reseal' }, ASK_TIMEOUT_MS);
-  if (answer.kind === 'answer' && answer.response.ok) return;
-  const why =
-    answer.kind === 'answer' && !answer.response.ok
-      ? answer.response.error
-      : answer.kind === 'silent'
-        ? answer.why
-        : 'it is gone';
+  const why = refusalOf(await askServer(adminSocket, { command: 'reseal' }));
+  if (why === undefined) return;
   throw new RekeycastError(
     'SERVER_UNRESPONSIVE',
     `the running server did not seal anew (${why}). Both keys stay enabled, nothing is lost; run the command again`,
@@ -226,7 +219,7 @@ interface ServerFound {
 /** Asks at the socket; where nobody answers, looks for other signs that a server runs. */
 async function findServer(workplace: Workplace): Promise<ServerFound> {
   const { adminSocket, run, files, fs } = workplace;
-  const answer = await askServer(adminSocket, { command: 'status' }, ASK_TIMEOUT_MS);
+  const answer = await askServer(adminSocket, { command: 'status' });
   if (answer.kind === 'answer') return { state: 'running', why: '' };
   if (answer.kind === 'silent') return { state: 'unresponsive', why: `${adminSocket}: ${answer.why}` };
   const liveness = run === undefined ? 'stopped' : serverLiveness(run, fs);

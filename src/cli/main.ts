@@ -34,7 +34,7 @@ async function main(argv: readonly string[]): Promise<number> {
     }
     case 'rekey': {
       const { rekey } = await import('./rekey.ts');
-      return rekey(rest, process.env);
+      return rekey(rest, process.env, process);
     }
     case 'help':
     case '--help':

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import * as z from 'zod/mini';
+import { parseJson } from '../util/json.ts';
 
 /**
  * What an operator's command asks a running server: one JSON line to its unix socket, one JSON line back, then both close.
@@ -35,23 +36,17 @@ export const adminSocketPath = (stateDir: string, runtimeDir: string | undefined
 
 /** `undefined` where the line is no request. */
 export function parseAdminRequest(line: string): AdminRequest | undefined {
-  const parsed = request.safeParse(parseJson(line));
+  const parsed = request.safeParse(parseLine(line));
   return parsed.success ? parsed.data : undefined;
 }
 
 export function parseAdminResponse(line: string): AdminResponse | undefined {
-  const parsed = response.safeParse(parseJson(line));
+  const parsed = response.safeParse(parseLine(line));
   return parsed.success ? parsed.data : undefined;
 }
 
 export const formatAdminLine = (message: AdminRequest | AdminResponse): string =>
   `${JSON.stringify(message)}\n`;
 
-function parseJson(line: string): unknown {
-  if (line.length > MAX_ADMIN_LINE_BYTES) return undefined;
-  try {
-    return JSON.parse(line);
-  } catch {
-    return undefined;
-  }
-}
+const parseLine = (line: string): unknown =>
+  line.length > MAX_ADMIN_LINE_BYTES ? undefined : parseJson(line);

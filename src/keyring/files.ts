@@ -1,8 +1,9 @@
 import { join } from 'node:path';
 import * as z from 'zod/mini';
-import { RekeycastError } from '../errors.ts';
+import { messageOf, RekeycastError } from '../errors.ts';
 import { decodeUtf8, fromBase64Url, toBase64Url, utf8 } from '../util/bytes.ts';
-import { errorCode, type FileSystem, messageOf } from '../util/file-system.ts';
+import { errorCode, type FileSystem } from '../util/file-system.ts';
+import { parseJson } from '../util/json.ts';
 import { replaceDurably, shred } from '../util/replace-file.ts';
 import { Secret } from '../util/secret.ts';
 import { BOX_KEY_BYTES } from '../util/sodium.ts';
@@ -182,21 +183,13 @@ export class KeyFiles {
 }
 
 function parseEntry(id: string, bytes: Uint8Array, path: string): KeyEntry {
-  const parsed = entrySchema.safeParse(parseJson(bytes));
+  const parsed = entrySchema.safeParse(parseJson(decodeUtf8(bytes)));
   const publicKey = parsed.success ? fromBase64Url(parsed.data.publicKey) : undefined;
   if (!parsed.success || parsed.data.id !== id || publicKey?.length !== BOX_KEY_BYTES) {
     throw new RekeycastError('KEY_INVALID', `${path} is not the description of a snapshot key`);
   }
   const { state, promotion, createdAt, destroyedAt } = parsed.data;
   return { id, publicKey, state, promotion, createdAt, destroyedAt };
-}
-
-function parseJson(bytes: Uint8Array): unknown {
-  try {
-    return JSON.parse(decodeUtf8(bytes) ?? '');
-  } catch {
-    return undefined;
-  }
 }
 
 function tooOpen(path: string, mode: number, wanted: string): RekeycastError {

@@ -1,6 +1,10 @@
+import { messageOf } from '../errors.ts';
 import { utf8 } from '../util/bytes.ts';
 import { type WallMillis, wallNow } from '../util/clock.ts';
-import { type FileSystem, messageOf, nodeFileSystem } from '../util/file-system.ts';
+import { type FileSystem, nodeFileSystem } from '../util/file-system.ts';
+
+/** Its name in STATE_DIR. */
+export const AUDIT_FILE = 'audit.log';
 
 /** Something that has to be found again later: who did what with a key. Never a secret. */
 export interface AuditEvent {

@@ -1,5 +1,6 @@
 import { chmodSync, rmSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
+import { messageOf } from '../errors.ts';
 import {
   type AdminRequest,
   type AdminResponse,
@@ -62,10 +63,7 @@ function serve(socket: Socket, handle: (request: AdminRequest) => Promise<AdminR
     socket.off('data', receive);
     const request = end < 0 ? undefined : parseAdminRequest(received.slice(0, end));
     if (request === undefined) answer({ ok: false, error: 'this is not a request of the protocol' });
-    else
-      handle(request).then(answer, (error: unknown) =>
-        answer({ ok: false, error: error instanceof Error ? error.message : String(error) }),
-      );
+    else handle(request).then(answer, (error: unknown) => answer({ ok: false, error: messageOf(error) }));
   };
   socket.setEncoding('utf8');
   socket.setTimeout(IDLE_TIMEOUT_MS, () => socket.destroy());

@@ -1,8 +1,8 @@
 import { join } from 'node:path';
-import { RekeycastError } from '../errors.ts';
+import { messageOf, RekeycastError } from '../errors.ts';
 import type { SnapshotKeys } from '../keyring/keyring.ts';
 import { type WallMillis, wallNow } from '../util/clock.ts';
-import { type FileSystem, messageOf, nodeFileSystem } from '../util/file-system.ts';
+import { type FileSystem, nodeFileSystem } from '../util/file-system.ts';
 import { encodeIdentity } from './codec/identity.ts';
 import { encodeMedia } from './codec/media.ts';
 import { IdentityFiles } from './identity-file.ts';

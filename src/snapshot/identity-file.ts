@@ -1,9 +1,9 @@
 import { basename, dirname, join } from 'node:path';
-import { RekeycastError } from '../errors.ts';
+import { messageOf, RekeycastError } from '../errors.ts';
 import type { SnapshotKeys } from '../keyring/keyring.ts';
 import { toHex } from '../util/bytes.ts';
 import type { WallMillis } from '../util/clock.ts';
-import { errorCode, type FileSystem, messageOf } from '../util/file-system.ts';
+import { errorCode, type FileSystem } from '../util/file-system.ts';
 import { replaceDurably } from '../util/replace-file.ts';
 import type { Secret } from '../util/secret.ts';
 import { decodeServer, decodeSession, type ServerRecord } from './codec/identity.ts';

@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
+import { messageOf } from '../errors.ts';
 import type { SnapshotKeys } from '../keyring/keyring.ts';
 import type { WallMillis } from '../util/clock.ts';
-import { errorCode, type FileSystem, messageOf } from '../util/file-system.ts';
+import { errorCode, type FileSystem } from '../util/file-system.ts';
+import { isProcessAlive } from '../util/process-alive.ts';
 import { replace, shred } from '../util/replace-file.ts';
 import type { Secret } from '../util/secret.ts';
 import { decodePeer, decodeRoom } from './codec/media.ts';
@@ -122,7 +124,7 @@ export class MediaFile {
       const taker = TAKEN_NAME.exec(name)?.[1];
       if (taker === undefined && name !== `${MEDIA_FILE}.tmp`) continue;
       // What bears our own id is of a process before us.
-      if (taker !== undefined && Number(taker) !== this.#pid && isAlive(Number(taker))) {
+      if (taker !== undefined && Number(taker) !== this.#pid && isProcessAlive(Number(taker))) {
         const changedAt = fs.info(path)?.changedAt ?? 0;
         if (now() - changedAt < TAKER_AGE_MS) continue;
       }
@@ -152,13 +154,4 @@ function decodePeers(records: readonly Secret[]): readonly PeerMediaRecord[] {
     record.dispose();
   }
   return peers;
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (cause) {
-    return errorCode(cause) === 'EPERM';
-  }
 }

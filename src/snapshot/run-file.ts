@@ -2,7 +2,9 @@ import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import * as z from 'zod/mini';
 import { decodeUtf8, utf8 } from '../util/bytes.ts';
-import { errorCode, type FileSystem, nodeFileSystem } from '../util/file-system.ts';
+import { type FileSystem, nodeFileSystem } from '../util/file-system.ts';
+import { parseJson } from '../util/json.ts';
+import { isProcessAlive } from '../util/process-alive.ts';
 import { replace } from '../util/replace-file.ts';
 
 /** Which server runs on a STATE_DIR, so that an operator's command finds it whatever environment it was started in. */
@@ -50,7 +52,7 @@ export function announceServer(
 export function readRunFile(stateDir: string, fs: FileSystem = nodeFileSystem): RunFile | undefined {
   try {
     const bytes = fs.read(join(stateDir, RUN_FILE), MAX_BYTES);
-    const parsed = schema.safeParse(JSON.parse(decodeUtf8(bytes ?? new Uint8Array(0)) ?? ''));
+    const parsed = schema.safeParse(parseJson(decodeUtf8(bytes ?? new Uint8Array(0))));
     return parsed.success ? parsed.data : undefined;
   } catch {
     return undefined;
@@ -63,11 +65,7 @@ export function serverLiveness(
   fs: FileSystem = nodeFileSystem,
 ): 'running' | 'stopped' | 'unknown' {
   if (run.host !== hostname()) return 'unknown';
-  try {
-    process.kill(run.pid, 0);
-  } catch (cause) {
-    if (errorCode(cause) === 'ESRCH') return 'stopped';
-  }
+  if (!isProcessAlive(run.pid)) return 'stopped';
   return run.processStart === (processStart(run.pid, fs) ?? '') ? 'running' : 'stopped';
 }
 

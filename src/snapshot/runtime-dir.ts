@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { join, resolve } from 'node:path';
-import { type FileSystem, messageOf, nodeFileSystem } from '../util/file-system.ts';
+import { messageOf } from '../errors.ts';
+import { type FileSystem, nodeFileSystem } from '../util/file-system.ts';
 import type { Report } from './store.ts';
 
 /** `f_type` of the file systems that lie in RAM (statfs(2)). A tmpfs may be swapped out: SECURITY.md says what that means. */

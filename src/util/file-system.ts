@@ -161,9 +161,6 @@ export function errorCode(cause: unknown): string | undefined {
   return cause instanceof Error && 'code' in cause && typeof cause.code === 'string' ? cause.code : undefined;
 }
 
-/** What went wrong, in the words of whoever threw it. */
-export const messageOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause));
-
 function describe(stat: BigIntStats | undefined): FileInfo | undefined {
   if (stat === undefined) return undefined;
   return {

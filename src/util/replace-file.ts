@@ -1,6 +1,6 @@
 import { dirname } from 'node:path';
-import { RekeycastError } from '../errors.ts';
-import { errorCode, type FileSystem, messageOf } from './file-system.ts';
+import { messageOf, RekeycastError } from '../errors.ts';
+import { errorCode, type FileSystem } from './file-system.ts';
 
 /**
  * Puts a file of mode 0600 in the place of another: whoever opens the path finds the old content or the new one, whole. For RAM-backed

@@ -1,7 +1,7 @@
 import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { askServer } from '../../../src/cli/admin-client.ts';
+import { askServer, refusalOf } from '../../../src/cli/admin-client.ts';
 import { temporaryDirectory } from '../../support/snapshots.ts';
 
 const LONG_MS = 10_000;
@@ -63,6 +63,17 @@ describe('a question to the running server', () => {
       kind: 'silent',
       why: 'no answer within 20 ms',
     });
+  });
+});
+
+describe('the words for an answer', () => {
+  it('are those of the server, or why there are none, and none where all is well', () => {
+    expect(refusalOf({ kind: 'answer', response: { ok: true } })).toBeUndefined();
+    expect(refusalOf({ kind: 'answer', response: { ok: false, error: 'the disk is full' } })).toBe(
+      'the disk is full',
+    );
+    expect(refusalOf({ kind: 'silent', why: 'it hung up' })).toBe('it hung up');
+    expect(refusalOf({ kind: 'nobody' })).toBe('no server listens');
   });
 });
 
