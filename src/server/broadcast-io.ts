@@ -23,7 +23,7 @@ export interface BroadcastOptions {
   readonly staleKeyTtl: Millis;
   readonly sessionTtl: Millis;
   readonly rekeyInterval: Millis | undefined;
-  /** Wall-clock time minus monotonic time. */
+  /** Wall-clock time minus monotonic time, as of now. */
   readonly wallOffset: number;
   /** How long the contexts in a media snapshot may be resumed. */
   readonly mediaTtl: Millis;

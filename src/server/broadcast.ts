@@ -69,6 +69,7 @@ export class Broadcast {
   readonly #slot = new BroadcasterSlot();
   readonly #closedDrops = new Counters<string>();
   readonly #succession = new Succession();
+  #wallOffset: number;
   #roomTold = '';
   #identityChanged = false;
   #forwarded = false;
@@ -85,6 +86,7 @@ export class Broadcast {
     restored?: { identity: IdentitySnapshot; media: MediaSnapshot | undefined },
   ) {
     this.#options = options;
+    this.#wallOffset = options.wallOffset;
     this.#now = now;
     this.#tokens = new ResumeTokens(options.tokenKey, options.rng);
     const state = restored?.media?.room ?? restored?.identity.room;
@@ -255,6 +257,11 @@ export class Broadcast {
     };
   }
 
+  /** The wall clock was set, or stood still while the machine slept: deadlines in snapshots go by it. */
+  adjustWall(wallOffset: number): void {
+    this.#wallOffset = wallOffset;
+  }
+
   /** Keeps the media snapshot ahead of what is used, and its deadline ahead of the time. */
   refreshMedia(now: Millis): void {
     this.#now = now;
@@ -263,8 +270,8 @@ export class Broadcast {
 
   /** The SRTP contexts with proposed index limits: binding once {@link granted}. */
   captureMedia(): MediaSnapshot {
-    const { wallOffset, mediaTtl } = this.#options;
-    const writtenAt: WallMillis = Math.round(this.#now + wallOffset);
+    const { mediaTtl } = this.#options;
+    const writtenAt: WallMillis = Math.round(this.#now + this.#wallOffset);
     const connections = [...this.#routes.all()].map(({ connection }) => connection);
     // Stale keys live no longer for being written again: else a server that crashes over and over would never lose them.
     const end = connections.some(({ peer }) => peer.isStale)
@@ -501,7 +508,7 @@ export class Broadcast {
         if (output.connection.role === 'viewer') this.#room.consumerRekeyStarted(output.connection.id, now);
         break;
       case 'keyed':
-        this.#handleKeyed(output.connection, output.first, now);
+        this.#handleKeyed(output.connection, now);
         break;
       case 'closed':
         this.#handleClosed(session, output.connection, now);
@@ -541,16 +548,13 @@ export class Broadcast {
     );
   }
 
-  #handleKeyed(connection: Connection, first: boolean, now: Millis): void {
+  #handleKeyed(connection: Connection, now: Millis): void {
     if (connection.role === 'broadcaster') {
       const producer = this.#room.producer;
       if (producer === connection.id) this.#room.producerRekeyed(now);
       else if (producer === undefined || sessionOf(producer) !== sessionOf(connection.id))
         this.#room.setProducer(connection.id, now);
-    } else {
-      if (first) this.#room.addConsumer(connection.id, now);
-      else this.#room.consumerRekeyed(connection.id, now);
-    }
+    } else this.#room.consumerKeyed(connection.id, now);
     // The keys before these are gone from memory; soon also from the file, together with what they were limited to. What is not yet in it has no limit.
     this.#persistMediaSoon(now);
   }
@@ -641,7 +645,7 @@ export class Broadcast {
       nextTokenHash: hashes.next ?? new Uint8Array(0),
       role: session.role,
       capabilities: session.capabilities,
-      lastSeenAt: Math.round((session.attached ? this.#now : session.seenAt) + this.#options.wallOffset),
+      lastSeenAt: Math.round((session.attached ? this.#now : session.seenAt) + this.#wallOffset),
       connection: session.captureConnection(),
     };
   }

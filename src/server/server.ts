@@ -108,7 +108,10 @@ class Server implements RunningServer {
     }
     this.#ready = true;
     this.#identity.request();
-    this.#every(MEDIA_WRITE_INTERVAL, () => this.#broadcast.refreshMedia(monotonicNow()));
+    this.#every(MEDIA_WRITE_INTERVAL, () => {
+      this.#broadcast.adjustWall(wallNow() - monotonicNow());
+      this.#broadcast.refreshMedia(monotonicNow());
+    });
     this.#every(IDENTITY_REFRESH_INTERVAL, () => this.#identity.request());
   }
 

@@ -1,4 +1,4 @@
-import { PAYLOAD_TYPE } from '../room/media.ts';
+import { kindOf } from '../room/media.ts';
 import { parseRtp } from '../rtp/packet.ts';
 
 /** More than any first frame has; what goes on without an end of a frame is taken as it is. */
@@ -29,7 +29,5 @@ export class Succession {
 /** The marker bit ends a frame, of VP8 (RFC 7741 §4.1) and of H.264 (RFC 6184 §5.1). */
 function endsVideoFrame(bytes: Uint8Array): boolean {
   const packet = parseRtp(bytes);
-  if (packet === undefined) return false;
-  const { marker, payloadType } = packet;
-  return marker && (payloadType === PAYLOAD_TYPE.vp8 || payloadType === PAYLOAD_TYPE.h264);
+  return packet?.marker === true && kindOf(packet.payloadType) === 'video';
 }

@@ -17,8 +17,6 @@ export interface Connection {
   pending: PendingOffer | undefined;
   /** When its present keys came; `undefined` while it has none that are fresh. */
   keyedAt: Millis | undefined;
-  /** The room has been told of it. */
-  inRoom: boolean;
 }
 
 interface PendingOffer {

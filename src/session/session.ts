@@ -86,8 +86,8 @@ export type SessionOutput =
   | { readonly kind: 'rtcp'; readonly connection: Connection; readonly packet: Uint8Array }
   /** A re-key in place begins: what is sent from now on may have to be sent again. */
   | { readonly kind: 'rekey-started'; readonly connection: Connection }
-  /** Fresh keys; `first`: the room does not know this connection, or not any more. */
-  | { readonly kind: 'keyed'; readonly connection: Connection; readonly first: boolean }
+  /** Fresh keys. */
+  | { readonly kind: 'keyed'; readonly connection: Connection }
   /** No media for this connection any more. */
   | { readonly kind: 'closed'; readonly connection: Connection }
   /** Something that the identity snapshot holds has changed. */
@@ -174,7 +174,6 @@ export class Session {
       epoch: record.epoch,
       pending: undefined,
       keyedAt: undefined,
-      inRoom: true,
     };
     this.#current = connection;
     this.#lastNumber = record.number;
@@ -330,7 +329,6 @@ export class Session {
       epoch: (this.#current?.epoch ?? -1) + 1,
       pending: undefined,
       keyedAt: undefined,
-      inRoom: false,
     };
     this.#next = connection;
     this.#offer(connection, kind, reason, ice, now);
@@ -447,12 +445,10 @@ export class Session {
 
   #handleKeyed(connection: Connection, epoch: number, now: Millis): void {
     const sinceOfferMs = connection.pending && now - connection.pending.sentAt;
-    const first = !connection.inRoom;
     connection.keyedAt = now;
-    connection.inRoom = true;
     this.#used = true;
     this.#event({ event: 'keyed', connection: connection.id, epoch, sinceOfferMs });
-    this.#outputs.push({ kind: 'keyed', connection, first }, { kind: 'changed' });
+    this.#outputs.push({ kind: 'keyed', connection }, { kind: 'changed' });
     this.#tellKeyed(connection);
     if (connection !== this.#next) return;
     if (this.#current === undefined) this.#promote();
@@ -499,7 +495,6 @@ export class Session {
 
   #loseConsent(connection: Connection, now: Millis): void {
     connection.keyedAt = undefined;
-    connection.inRoom = false;
     connection.peer.close();
     this.#event({ event: 'consent-lost', connection: connection.id });
     this.#outputs.push({ kind: 'closed', connection }, { kind: 'changed' });

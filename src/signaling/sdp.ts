@@ -1,5 +1,5 @@
 import * as sdpTransform from 'sdp-transform';
-import { EXTENSION_ID, PAYLOAD_TYPE } from '../room/media.ts';
+import { CLOCK_RATE, CODECS, EXTENSION_ID, PAYLOAD_TYPE } from '../room/media.ts';
 import type { RoomStreamState } from '../room/state.ts';
 import type { Address } from '../transport/address.ts';
 import type { Fingerprint } from '../transport/dtls/fingerprint.ts';
@@ -112,7 +112,7 @@ function audioSection(options: OfferOptions): sdpTransform.MediaDescription {
     ...transportAttributes(options, '0'),
     type: 'audio',
     payloads: String(PAYLOAD_TYPE.opus),
-    rtp: [{ payload: PAYLOAD_TYPE.opus, codec: 'opus', rate: 48_000, encoding: 2 }],
+    rtp: [{ payload: PAYLOAD_TYPE.opus, codec: 'opus', rate: CLOCK_RATE.audio, encoding: 2 }],
     fmtp: [{ payload: PAYLOAD_TYPE.opus, config: 'minptime=10;useinbandfec=1' }],
     ...(options.role === 'broadcaster'
       ? transportCc([PAYLOAD_TYPE.opus], [])
@@ -121,7 +121,10 @@ function audioSection(options: OfferOptions): sdpTransform.MediaDescription {
 }
 
 function videoSection(options: OfferOptions): sdpTransform.MediaDescription {
-  const codecs = options.videoCodecs.map((codec) => VIDEO_CODECS[codec]);
+  const codecs = options.videoCodecs.map((name) => {
+    const { payloadType: payload, rtx } = CODECS[name];
+    return { name, payload, rtx, config: FORMAT[name] };
+  });
   const payloads = codecs.flatMap((codec) => [codec.payload, codec.rtx]);
   const feedback = codecs.flatMap(({ payload }) => [
     { payload, type: 'nack' },
@@ -133,8 +136,8 @@ function videoSection(options: OfferOptions): sdpTransform.MediaDescription {
     type: 'video',
     payloads: payloads.join(' '),
     rtp: codecs.flatMap(({ payload, rtx, name }) => [
-      { payload, codec: name, rate: 90_000 },
-      { payload: rtx, codec: 'rtx', rate: 90_000 },
+      { payload, codec: name, rate: CLOCK_RATE.video },
+      { payload: rtx, codec: 'rtx', rate: CLOCK_RATE.video },
     ]),
     fmtp: codecs.flatMap(({ payload, rtx, config }) => [
       ...parameters(config, options.role === 'broadcaster' ? START_BITRATE : undefined).map((joined) => ({
@@ -164,15 +167,11 @@ const parameters = (...parts: readonly (string | undefined)[]): readonly string[
  */
 const START_BITRATE = 'x-google-start-bitrate=1000';
 
-const VIDEO_CODECS = {
-  VP8: { name: 'VP8', payload: PAYLOAD_TYPE.vp8, rtx: PAYLOAD_TYPE.vp8Rtx, config: undefined },
-  H264: {
-    name: 'H264',
-    payload: PAYLOAD_TYPE.h264,
-    rtx: PAYLOAD_TYPE.h264Rtx,
-    config: 'level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f',
-  },
-} as const;
+/** Format parameters by codec. */
+const FORMAT: Readonly<Record<VideoCodec, string | undefined>> = {
+  VP8: undefined,
+  H264: 'level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f',
+};
 
 function transportAttributes(options: OfferOptions, mid: string) {
   return {
