@@ -2,19 +2,17 @@ import { execFileSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { DtlsClient, type DtlsIdentity } from '../../src/transport/dtls/client.ts';
-import { fingerprintOf } from '../../src/transport/dtls/fingerprint.ts';
+import type { DtlsIdentity } from '../../src/transport/dtls/client.ts';
 import { HANDSHAKE_TYPE } from '../../src/transport/dtls/handshake.ts';
 import { concat, fromHex, toHex, utf8 } from '../../src/util/bytes.ts';
-import { monotonicNow } from '../../src/util/clock.ts';
-import { secureRandom } from '../../src/util/rng.ts';
 import { testIdentity } from '../support/dtls-identity.ts';
 import {
   CertificateDirectory,
   type CertificateFiles,
   exported,
-  handshakeWith,
   type InteropOutcome,
+  type Meeting,
+  meetServer,
   sentMessages,
   ToolProcess,
 } from '../support/dtls-interop.ts';
@@ -41,10 +39,7 @@ interface Scenario {
   readonly wrongFingerprint?: boolean;
 }
 
-async function meet(
-  scenario: Scenario,
-  keyLog = '/dev/null',
-): Promise<{ outcome: InteropOutcome; server: ToolProcess }> {
+async function meet(scenario: Scenario, keyLog = '/dev/null'): Promise<Meeting> {
   const shown = certificates[scenario.certificate ?? 'ec'];
   const port = await freePort();
   const identity = ['--x509certfile', shown.certificate, '--x509keyfile', shown.key];
@@ -57,22 +52,7 @@ async function meet(
     { SSLKEYLOGFILE: keyLog },
   );
   const signalled = scenario.wrongFingerprint === true ? ours.certificate : shown.der;
-  const client = new DtlsClient(
-    {
-      identity: ours,
-      rng: secureRandom,
-      remoteFingerprints: [fingerprintOf(signalled, 'sha-256')],
-      srtpProfiles: ['AES_CM_128_HMAC_SHA1_80'],
-      timeout: 10_000,
-    },
-    monotonicNow(),
-  );
-  try {
-    return { outcome: await handshakeWith(port, client), server };
-  } catch (error) {
-    await server.stop();
-    throw new Error(`${String(error)}\n${server.output}`, { cause: error });
-  }
+  return meetServer(server, port, { identity: ours, srtpProfiles: ['AES_CM_128_HMAC_SHA1_80'], signalled });
 }
 
 async function expectSameKeys(scenario: Scenario): Promise<InteropOutcome> {

@@ -4,12 +4,14 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { DtlsClient, DtlsFailure } from '../../src/transport/dtls/client.ts';
+import { DtlsClient, type DtlsClientOptions, type DtlsFailure } from '../../src/transport/dtls/client.ts';
+import { fingerprintOf } from '../../src/transport/dtls/fingerprint.ts';
 import { decodeFragments, type HandshakeFragment } from '../../src/transport/dtls/handshake.ts';
 import { CONTENT_TYPE, decodeRecords } from '../../src/transport/dtls/record.ts';
 import type { DtlsSrtpKeys } from '../../src/transport/srtp/profile.ts';
 import { concat, toHex } from '../../src/util/bytes.ts';
 import { monotonicNow } from '../../src/util/clock.ts';
+import { secureRandom } from '../../src/util/rng.ts';
 import { LOOPBACK } from './ports.ts';
 import { until } from './wait.ts';
 
@@ -157,6 +159,31 @@ export async function handshakeWith(port: number, client: DtlsClient): Promise<I
     socket.close();
   }
   return outcome;
+}
+
+export interface Meeting {
+  readonly outcome: InteropOutcome;
+  readonly server: ToolProcess;
+}
+
+/** Has our client shake hands with a running server; what the server said is in the error where it comes to no end. */
+export async function meetServer(
+  server: ToolProcess,
+  port: number,
+  options: Pick<DtlsClientOptions, 'identity' | 'srtpProfiles'> & { readonly signalled: Uint8Array },
+): Promise<Meeting> {
+  const { identity, srtpProfiles, signalled } = options;
+  const remoteFingerprints = [fingerprintOf(signalled, 'sha-256')];
+  const client = new DtlsClient(
+    { identity, rng: secureRandom, remoteFingerprints, srtpProfiles, timeout: 10_000 },
+    monotonicNow(),
+  );
+  try {
+    return { outcome: await handshakeWith(port, client), server };
+  } catch (error) {
+    await server.stop();
+    throw new Error(`${String(error)}\n${server.output}`, { cause: error });
+  }
 }
 
 /** The exporter's output as the other side prints it: both keys, then both salts, the client's first (RFC 5764 §4.2). */

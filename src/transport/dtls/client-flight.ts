@@ -31,8 +31,6 @@ export interface DtlsIdentity {
 export interface ServerFlight {
   readonly chosen: Negotiated;
   readonly exchange: ServerKeyExchange;
-  /** Whether the server asked for a certificate. */
-  readonly authenticate: boolean;
   readonly clientRandom: Uint8Array;
   /** Ends with ServerHelloDone; goes on with what is sent. */
   readonly transcript: Transcript;
@@ -72,16 +70,14 @@ export function makeClientFlight(
     flight.push({ kind: 'handshake', epoch, message });
   };
 
-  if (server.authenticate) say(0, HANDSHAKE_TYPE.certificate, encodeCertificate([identity.certificate]));
+  say(0, HANDSHAKE_TYPE.certificate, encodeCertificate([identity.certificate]));
   say(0, HANDSHAKE_TYPE.clientKeyExchange, encodeClientKeyExchange(shared.publicKey));
   const master = extendedMasterSecret(prf, shared.premaster, transcript.hash(prf));
   shared.premaster.dispose();
 
-  if (server.authenticate) {
-    const scheme = SIGNATURE_SCHEME.ecdsaSecp256r1Sha256;
-    const signature = signEcdsaP256(identity.privateKey, transcript.bytes());
-    say(0, HANDSHAKE_TYPE.certificateVerify, encodeCertificateVerify(scheme, signature));
-  }
+  const scheme = SIGNATURE_SCHEME.ecdsaSecp256r1Sha256;
+  const signature = signEcdsaP256(identity.privateKey, transcript.bytes());
+  say(0, HANDSHAKE_TYPE.certificateVerify, encodeCertificateVerify(scheme, signature));
   flight.push({ kind: 'change-cipher-spec' });
   const ours = verifyData(prf, master, 'client', transcript.hash(prf));
   say(1, HANDSHAKE_TYPE.finished, ours.bytes.slice());

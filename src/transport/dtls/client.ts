@@ -31,8 +31,6 @@ export interface DtlsClientOptions {
   readonly helloInterval?: Millis;
   /** The whole handshake gives up after this time; 30 s by default. */
   readonly timeout?: Millis;
-  /** Fails where the server does not ask for our certificate, as every WebRTC peer must (RFC 8827 §6.5). True by default. */
-  readonly requireClientAuth?: boolean;
 }
 
 export type DtlsOutput =
@@ -115,12 +113,12 @@ export class DtlsClient {
   #helloDatagrams: readonly Uint8Array[] = [];
 
   constructor(options: DtlsClientOptions, now: Millis) {
-    const { remoteFingerprints, srtpProfiles, requireClientAuth = true } = options;
+    const { remoteFingerprints, srtpProfiles } = options;
     this.#options = options;
     this.#deadline = now + (options.timeout ?? DEFAULT_TIMEOUT_MS);
     this.#hello = new ClientHelloSource(options.rng, srtpProfiles);
     const clientRandom = this.#hello.random;
-    this.#expected = { clientRandom, remoteFingerprints, srtpProfiles, requireClientAuth };
+    this.#expected = { clientRandom, remoteFingerprints, srtpProfiles };
     this.#sendHello(now);
   }
 

@@ -29,20 +29,13 @@ export type ServerStep =
   | { readonly at: 'server-key-exchange'; readonly chosen: Negotiated; readonly key: KeyObject }
   | { readonly at: 'certificate-request'; readonly chosen: Negotiated; readonly exchange: ServerKeyExchange }
   | { readonly at: 'server-hello-done'; readonly chosen: Negotiated; readonly exchange: ServerKeyExchange }
-  | {
-      readonly at: 'complete';
-      readonly chosen: Negotiated;
-      readonly exchange: ServerKeyExchange;
-      /** Whether the server asked for a certificate. */
-      readonly authenticate: boolean;
-    };
+  | { readonly at: 'complete'; readonly chosen: Negotiated; readonly exchange: ServerKeyExchange };
 
 /** What the flight is judged against. */
 export interface ServerExpectations {
   readonly clientRandom: Uint8Array;
   readonly remoteFingerprints: readonly Fingerprint[];
   readonly srtpProfiles: readonly SrtpProfile[];
-  readonly requireClientAuth: boolean;
 }
 
 export type ServerVerdict =
@@ -80,10 +73,9 @@ export function takeServerMessage(
   const last = step.at === 'certificate-request' || step.at === 'server-hello-done';
   if (last && type === HANDSHAKE_TYPE.serverHelloDone) {
     if (body.length > 0) return { kind: 'ignored', reason: 'malformed-message' };
-    const authenticate = step.at === 'server-hello-done';
-    if (!authenticate && expected.requireClientAuth)
-      return { kind: 'failed', reason: 'no-client-authentication' };
-    return { kind: 'step', step: { ...step, at: 'complete', authenticate } };
+    // RFC 8827 §6.5: both sides authenticate. A peer that does not ask would talk to anybody in our place.
+    if (step.at === 'certificate-request') return { kind: 'failed', reason: 'no-client-authentication' };
+    return { kind: 'step', step: { ...step, at: 'complete' } };
   }
   return { kind: 'ignored', reason: 'unexpected-message' };
 }
