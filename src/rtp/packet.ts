@@ -76,13 +76,6 @@ export function writeRtp(fields: RtpFields): Uint8Array {
   return bytes;
 }
 
-/** Tells RTCP from RTP on the same port: payload types 64-95 are RTCP (RFC 5761 §4). */
-export function isRtcp(bytes: Uint8Array): boolean {
-  if (bytes.length < 2) return false;
-  const payloadType = bytes[1]! & 0x7f;
-  return payloadType >= 64 && payloadType <= 95;
-}
-
 function findExtension(bytes: Uint8Array, headerLength: number, id: number): Uint8Array | undefined {
   if ((bytes[0]! & 0x10) === 0) return undefined;
   const start = RTP_FIXED_HEADER_BYTES + (bytes[0]! & 0x0f) * 4;

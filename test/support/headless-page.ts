@@ -1,5 +1,6 @@
-import { isRtcp, parseRtp } from '../../src/rtp/packet.ts';
+import { parseRtp } from '../../src/rtp/packet.ts';
 import type { Role, ServerMessage } from '../../src/signaling/protocol.ts';
+import { classifyDatagram } from '../../src/transport/demux.ts';
 import { until } from './wait.ts';
 import { WsClient } from './ws-client.ts';
 
@@ -93,7 +94,7 @@ export class HeadlessPage {
   }
 
   #receive(connection: number, bytes: Uint8Array): void {
-    if (isRtcp(bytes)) return;
+    if (classifyDatagram(bytes) !== 'srtp') return;
     const packet = parseRtp(bytes);
     if (packet === undefined || packet.payloadType !== 96) return;
     if (!this.#playing.has(connection) && this.#current !== connection) {

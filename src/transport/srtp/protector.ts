@@ -19,13 +19,12 @@ export interface MediaProtector {
    * Calls `emit` for each job that yields a datagram, in order, before it returns. A job may carry more than is needed here, such as where its
    * datagram goes.
    *
-   * An error is fatal to the job's context and to no other: it goes to `fail` and the batch goes on. Without `fail` the first one is thrown when
-   * the batch is through.
+   * An error is fatal to the job's context and to no other: it goes to `fail` and the batch goes on.
    */
   protect<Job extends ProtectJob>(
     jobs: readonly Job[],
     emit: (job: Job, datagram: Uint8Array) => void,
-    fail?: (job: Job, error: unknown) => void,
+    fail: (job: Job, error: unknown) => void,
   ): void;
 }
 
@@ -34,19 +33,16 @@ export class PlainProtector implements MediaProtector {
   protect<Job extends ProtectJob>(
     jobs: readonly Job[],
     emit: (job: Job, datagram: Uint8Array) => void,
-    fail?: (job: Job, error: unknown) => void,
+    fail: (job: Job, error: unknown) => void,
   ): void {
-    const errors: unknown[] = [];
     for (const job of jobs) {
       let datagram: Uint8Array | undefined;
       try {
         datagram = job.context.protectRtp(job.packet.bytes, job.packet.index);
       } catch (error) {
-        if (fail === undefined) errors.push(error);
-        else fail(job, error);
+        fail(job, error);
       }
       if (datagram !== undefined) emit(job, datagram);
     }
-    if (errors.length > 0) throw errors[0];
   }
 }

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { isRtcp, parseRtp, rtpHeaderLength, writeRtp } from '../../../src/rtp/packet.ts';
+import { parseRtp, rtpHeaderLength, writeRtp } from '../../../src/rtp/packet.ts';
 import { concat, fromHex } from '../../../src/util/bytes.ts';
 
 fc.configureGlobal({ seed: 3711 });
@@ -132,21 +132,5 @@ describe('rtpHeaderLength', () => {
 
   it('does not look at the padding, which SRTP encrypts', () => {
     expect(rtpHeaderLength(fromHex('a0e0123400000001cafebabe00'))).toBe(12);
-  });
-});
-
-describe('isRtcp', () => {
-  it('tells RTCP by payload types 64 to 95, whatever the marker bit', () => {
-    expect(isRtcp(fromHex('80c8'))).toBe(true);
-    expect(isRtcp(fromHex('80c0'))).toBe(true);
-    expect(isRtcp(fromHex('8040'))).toBe(true);
-    expect(isRtcp(fromHex('80df'))).toBe(true);
-  });
-
-  it('takes what lies on either side of the range, and a stub, for RTP or nothing', () => {
-    expect(isRtcp(fromHex('803f'))).toBe(false);
-    expect(isRtcp(fromHex('8060'))).toBe(false);
-    expect(isRtcp(fromHex('80e0'))).toBe(false);
-    expect(isRtcp(fromHex('80'))).toBe(false);
   });
 });
