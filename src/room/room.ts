@@ -164,7 +164,7 @@ export class Room {
 
   /**
    * A viewer's connection. `resumed`: its contexts come from an earlier process; nothing below that process's limits and no
-   * retransmission goes to it until {@link consumerRekeyed}, which then sends all that history holds.
+   * retransmission goes to it until {@link consumerKeyed}, which then sends all that history holds.
    */
   addConsumer(id: string, now: Millis, options?: { resumed: boolean }): void {
     const resumed = options?.resumed ?? false;
@@ -177,8 +177,9 @@ export class Room {
 
   /** The viewer has keys that no earlier process had: a new one joins, one that is here is sent again what the re-key has cost it. */
   consumerKeyed(id: string, now: Millis): void {
-    if (this.#consumers.has(id)) this.consumerRekeyed(id, now);
-    else this.addConsumer(id, now);
+    const consumer = this.#consumers.get(id);
+    if (consumer === undefined) this.addConsumer(id, now);
+    else this.#resend(consumer, now);
   }
 
   removeConsumer(id: string): void {
@@ -207,30 +208,6 @@ export class Room {
     const consumer = this.#consumers.get(id);
     if (consumer === undefined || !consumer.fresh) return;
     consumer.marks ??= new Map(this.#routers.map((router) => [router.ssrc, router.nextIndex]));
-  }
-
-  /** The viewer has fresh keys, in a new send context: sends again what went out since the re-key began. */
-  consumerRekeyed(id: string, now: Millis): void {
-    const consumer = this.#consumers.get(id);
-    if (consumer === undefined) {
-      this.#drops.add('unknownConsumer');
-      return;
-    }
-    const marks = consumer.marks;
-    consumer.rekeyed();
-    this.#outbox.forget(id);
-    const packets = this.#routers
-      .flatMap((router) =>
-        router.history.from(marks?.get(router.ssrc) ?? 0, now).map((entry) => ({ ...entry, router })),
-      )
-      .filter(({ media }) => !this.#outbox.holdsBroadcast(media))
-      .sort((a, b) => a.sentAt - b.sentAt);
-    // The rest cannot be decoded without what is left out.
-    if (packets.length > MAX_RESENT) this.requestKeyframe(now);
-    for (const { media, router } of packets.slice(-MAX_RESENT)) {
-      this.#outbox.media(router, { kind: 'send', consumer: id, media });
-      this.#resent++;
-    }
   }
 
   /** The broadcaster has fresh keys: what was lost meanwhile is asked for at once. */
@@ -396,6 +373,25 @@ export class Room {
       }
       this.#retransmitted++;
       this.#outbox.immediate({ kind: 'send', consumer: consumer.id, media: again });
+    }
+  }
+
+  /** A new send context: what went out since the re-key began is sent again. */
+  #resend(consumer: Consumer, now: Millis): void {
+    const { id, marks } = consumer;
+    consumer.rekeyed();
+    this.#outbox.forget(id);
+    const packets = this.#routers
+      .flatMap((router) =>
+        router.history.from(marks?.get(router.ssrc) ?? 0, now).map((entry) => ({ ...entry, router })),
+      )
+      .filter(({ media }) => !this.#outbox.holdsBroadcast(media))
+      .sort((a, b) => a.sentAt - b.sentAt);
+    // The rest cannot be decoded without what is left out.
+    if (packets.length > MAX_RESENT) this.requestKeyframe(now);
+    for (const { media, router } of packets.slice(-MAX_RESENT)) {
+      this.#outbox.media(router, { kind: 'send', consumer: id, media });
+      this.#resent++;
     }
   }
 

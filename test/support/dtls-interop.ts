@@ -115,7 +115,7 @@ export interface InteropOutcome {
 }
 
 /** Runs a client against a server on this port of the loopback address until it has ended. */
-export async function handshakeWith(port: number, client: DtlsClient): Promise<InteropOutcome> {
+async function handshakeWith(port: number, client: DtlsClient): Promise<InteropOutcome> {
   const outcome: InteropOutcome = {
     keys: undefined,
     connected: false,

@@ -94,7 +94,7 @@ export class RoomNetwork {
     });
     this.at(this.now + 2 * half, () => {
       viewer.sendEpoch++;
-      this.room.consumerRekeyed(viewer.id, this.now);
+      this.room.consumerKeyed(viewer.id, this.now);
     });
   }
 

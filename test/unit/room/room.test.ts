@@ -252,12 +252,12 @@ describe('a re-key of a viewer', () => {
       for (const output of sendVideo({ sequence }))
         if (output.kind === 'broadcast') sent.set(output.media.index, output.media.bytes);
     }
-    room.consumerRekeyed('v', now);
+    room.consumerKeyed('v', now);
     const resent = sends(drain(room));
     expect(resent.map(({ index, bytes }) => [index, bytes])).toEqual([...sent]);
     expect(resent.every(({ to, ssrc }) => to === 'v' && ssrc === video().ssrc)).toBe(true);
     expect(broadcasts(sendVideo({ sequence: 21 }))).toEqual([Math.max(...sent.keys()) + 1]);
-    room.consumerRekeyed('v', now);
+    room.consumerKeyed('v', now);
     expect(sends(drain(room)).length).toBe(12);
   });
 
@@ -271,7 +271,7 @@ describe('a re-key of a viewer', () => {
       room.handleProducerRtp('a', audioPacket({ sequence: i }), now);
     }
     drain(room);
-    room.consumerRekeyed('v', now);
+    room.consumerKeyed('v', now);
     const ssrcs = sends(drain(room)).map(({ ssrc }) => ssrc);
     expect(ssrcs).toEqual([0, 1, 2, 3, 4].flatMap(() => [video().ssrc, audio().ssrc]));
   });
@@ -280,7 +280,7 @@ describe('a re-key of a viewer', () => {
     room.addConsumer('v', now);
     room.consumerRekeyStarted('v', now);
     room.handleProducerRtp('a', videoPacket({ sequence: 10, keyframe: true }), now);
-    room.consumerRekeyed('v', now);
+    room.consumerKeyed('v', now);
     const outputs = drain(room);
     expect(broadcasts(outputs)).toHaveLength(1);
     expect(sends(outputs)).toEqual([]);
@@ -290,7 +290,7 @@ describe('a re-key of a viewer', () => {
     room.addConsumer('v', now);
     stream(10, 10 + 599);
     now += 1000;
-    room.consumerRekeyed('v', now);
+    room.consumerKeyed('v', now);
     const outputs = drain(room);
     expect(sends(outputs)).toHaveLength(512);
     expect(plis(outputs)).toHaveLength(1);
@@ -312,7 +312,7 @@ describe('a re-key of a viewer', () => {
     room.addConsumer('v', now);
     const [first] = stream(10, 12);
     const [before] = sends(consumerRtcp('v', nack(first!)));
-    room.consumerRekeyed('v', now);
+    room.consumerKeyed('v', now);
     drain(room);
     const [after] = sends(consumerRtcp('v', nack(first!)));
     expect(Math.floor(after!.index / 2 ** 16)).toBe(Math.floor(before!.index / 2 ** 16) + 1);
@@ -376,7 +376,7 @@ describe('a room in the next process', () => {
     for (let sequence = 11; sequence < 100; sequence++) sendVideo({ sequence });
     room.consumerRekeyStarted('stale', now);
     sendVideo({ sequence: 100 });
-    room.consumerRekeyed('stale', now);
+    room.consumerKeyed('stale', now);
     const resent = sends(drain(room)).map(({ index }) => index);
     expect(resent).toEqual(Array.from({ length: 90 }, (_, i) => first! + 1 + i));
     expect(sends(consumerRtcp('stale', nack(first! + 40)))).toHaveLength(1);

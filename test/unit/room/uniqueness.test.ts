@@ -133,7 +133,7 @@ class Server {
       case 'rekeyed':
         if (!this.#contexts.has(VIEWERS[step.viewer]!)) return;
         this.#contexts.set(VIEWERS[step.viewer]!, new Set());
-        room.consumerRekeyed(VIEWERS[step.viewer]!, now);
+        room.consumerKeyed(VIEWERS[step.viewer]!, now);
         return;
       case 'wait':
         this.#now += step.span;
