@@ -1,10 +1,11 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Broadcast } from '../../src/server/broadcast.ts';
 import type { Address } from '../../src/transport/address.ts';
-import { bindingRequest, parseStun } from '../../src/transport/ice/stun.ts';
+import { parseStun } from '../../src/transport/ice/stun.ts';
 import type { Peer } from '../../src/transport/peer.ts';
 import { randomBytes } from '../../src/util/rng.ts';
 import { seededRandom } from '../support/seeded-rng.ts';
+import { bindingRequest } from '../support/stun.ts';
 import type { VirtualBrowser } from '../support/virtual-browser.ts';
 import { VirtualWorld } from '../support/virtual-world.ts';
 

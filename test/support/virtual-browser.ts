@@ -8,7 +8,7 @@ import { classifyDatagram } from '../../src/transport/demux.ts';
 import type { DtlsIdentity } from '../../src/transport/dtls/client.ts';
 import { fingerprintOf } from '../../src/transport/dtls/fingerprint.ts';
 import { createIceCredentials, type IceCredentials } from '../../src/transport/ice/ice-lite.ts';
-import { bindingRequest } from '../../src/transport/ice/stun.ts';
+
 import type { DtlsSrtpKeys } from '../../src/transport/srtp/profile.ts';
 import { SrtpReceiveContext } from '../../src/transport/srtp/receive-context.ts';
 import { SrtpSendContext } from '../../src/transport/srtp/send-context.ts';
@@ -18,6 +18,7 @@ import { type RandomSource, randomBytes } from '../../src/util/rng.ts';
 import { Secret } from '../../src/util/secret.ts';
 import { DtlsTestServer } from './dtls-server.ts';
 import { vp8Payload } from './room-media.ts';
+import { bindingRequest } from './stun.ts';
 
 const CHECK_INTERVAL: Millis = 500;
 const FRAME_INTERVAL: Millis = 33;

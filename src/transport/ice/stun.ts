@@ -135,23 +135,6 @@ export function bindingError(request: StunMessage, code: 420 | 487, password: st
   });
 }
 
-/** A binding request as an ICE agent sends it (RFC 8445 §7.1). The server sends none; peers in tests do. */
-export function bindingRequest(options: {
-  readonly transactionId: Uint8Array;
-  readonly username: string;
-  readonly password: string;
-  readonly priority: number;
-  readonly tieBreaker: Uint8Array;
-  readonly useCandidate: boolean;
-}): Uint8Array {
-  return signed(STUN_TYPE.bindingRequest, options.transactionId, options.password, (body) => {
-    attribute(body, ATTRIBUTE.username, utf8(options.username));
-    attribute(body, ATTRIBUTE.priority, new ByteWriter(4).u32(options.priority).view());
-    attribute(body, ATTRIBUTE.iceControlling, options.tieBreaker);
-    if (options.useCandidate) attribute(body, ATTRIBUTE.useCandidate, new Uint8Array(0));
-  });
-}
-
 function signed(
   type: number,
   transactionId: Uint8Array,

@@ -4,7 +4,7 @@ import { classifyDatagram } from '../../../src/transport/demux.ts';
 import type { DtlsIdentity } from '../../../src/transport/dtls/client.ts';
 import { fingerprintOf } from '../../../src/transport/dtls/fingerprint.ts';
 import { createIceCredentials } from '../../../src/transport/ice/ice-lite.ts';
-import { bindingRequest, parseStun, STUN_TYPE } from '../../../src/transport/ice/stun.ts';
+import { parseStun, STUN_TYPE } from '../../../src/transport/ice/stun.ts';
 import { Peer, type PeerContexts, type PeerIdentity, type PeerOutput } from '../../../src/transport/peer.ts';
 import { SrtpReceiveContext } from '../../../src/transport/srtp/receive-context.ts';
 import { SrtpSendContext } from '../../../src/transport/srtp/send-context.ts';
@@ -16,6 +16,7 @@ import { testIdentity } from '../../support/dtls-identity.ts';
 import { DtlsTestServer, type ServerKnobs } from '../../support/dtls-server.ts';
 import { seededRandom } from '../../support/seeded-rng.ts';
 import { copyOf, rtcpPacket, rtpPacket } from '../../support/srtp.ts';
+import { bindingRequest } from '../../support/stun.ts';
 
 const HERE: Address = { ip: '192.0.2.1', port: 1_000 };
 const THERE: Address = { ip: '192.0.2.1', port: 2_000 };

@@ -7,11 +7,11 @@ import {
   IceLite,
   localUfragOf,
 } from '../../../../src/transport/ice/ice-lite.ts';
-import { bindingRequest, bindingSuccess, parseStun, STUN_TYPE } from '../../../../src/transport/ice/stun.ts';
+import { bindingSuccess, parseStun, STUN_TYPE } from '../../../../src/transport/ice/stun.ts';
 import { fromHex, utf8 } from '../../../../src/util/bytes.ts';
 import { randomBytes } from '../../../../src/util/rng.ts';
 import { seededRandom } from '../../../support/seeded-rng.ts';
-import { stunRequest } from '../../../support/stun.ts';
+import { bindingRequest, stunRequest } from '../../../support/stun.ts';
 
 const LOCAL: IceCredentials = { ufrag: 'locl', pwd: 'local-password-of-22-c' };
 const AFTER: IceCredentials = { ufrag: 'next', pwd: 'after-password-of-22-c' };

@@ -4,7 +4,6 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   bindingError,
-  bindingRequest,
   bindingSuccess,
   ipBytes,
   parseStun,
@@ -13,7 +12,7 @@ import {
   verifyIntegrity,
 } from '../../../../src/transport/ice/stun.ts';
 import { concat, fromHex, paddingTo4, readUint16, toHex, utf8 } from '../../../../src/util/bytes.ts';
-import { stunRequest } from '../../../support/stun.ts';
+import { bindingRequest, stunRequest } from '../../../support/stun.ts';
 
 /** RFC 5769: the password of all samples with short-term credentials. */
 const PASSWORD = 'VOkJxbRl1RmTxUk/WvJxBt';
