@@ -52,7 +52,7 @@ export interface KeyringOptions {
 }
 
 /**
- * The snapshot keys in a directory. Holds public keys only: a secret is read from its file when it is asked for, and belongs to whom asked.
+ * The snapshot keys in a directory. Holds public keys only: a secret is read from its file when it is asked for, and belongs to the caller.
  * `loadSodium` must have been awaited before.
  */
 export class Keyring implements SnapshotKeys {

@@ -29,7 +29,7 @@ const schema = z.object({
   runtimeDir: z.optional(z.string()),
 });
 
-/** Says that this process is the server of a STATE_DIR. Gives what takes the word back at a clean exit. Throws `STATE_UNWRITABLE`. */
+/** Says that this process is the server of a STATE_DIR. `withdraw` takes that back at a clean exit. Throws `STATE_UNWRITABLE`. */
 export function announceServer(
   stateDir: string,
   where: Pick<RunFile, 'adminSocket' | 'runtimeDir'>,

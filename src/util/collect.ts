@@ -2,7 +2,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import type { Millis } from './clock.ts';
 
-/** Many re-keys in a row are one collection: it stops the process for some milliseconds. */
+/** Re-keys that follow each other this closely share one collection, which stops the process for some milliseconds. */
 const SETTLE: Millis = 500;
 
 let timer: NodeJS.Timeout | undefined;

@@ -6,7 +6,7 @@ export const BOX_KEY_BYTES = 32;
 /** A 32-byte data key in a sealed box: ephemeral public key, tag, ciphertext. */
 export const SEALED_KEY_BYTES = 80;
 export const STREAM_HEADER_BYTES = 24;
-/** What a secretstream message is longer than its plaintext. */
+/** By how much a secretstream message is longer than its plaintext. */
 const STREAM_OVERHEAD_BYTES = 17;
 export const MAX_STREAM_MESSAGE_BYTES = 65_518;
 const MAX_ASSOCIATED_BYTES = 1024;

@@ -123,7 +123,7 @@ export class RetransmitTimer {
     this.#sentAt = undefined;
   }
 
-  /** Whether the peer repeating its flight may make us repeat ours: not more often than a flight a first interval. */
+  /** Whether a flight that the peer repeats may make us repeat ours: at most once in each first interval. */
   mayAnswer(now: Millis): boolean {
     return this.#sentAt !== undefined && now - this.#sentAt >= FIRST_RETRANSMIT_MS;
   }

@@ -50,8 +50,8 @@ const SEQUENCE_NUMBERS = 2 ** 16;
  * An authentic packet at or above its stream's limit makes the context call `reserve` before it accepts it. `reserve` is expected to capture, write
  * and call `granted` before it returns; the packet is dropped where that did not help. A context that is never captured has no limits.
  *
- * New streams: the first packet of an RTP stream after the first capture is reserved for like any other, so an SSRC that a snapshot does not
- * know has been accepted from never. RTCP comes from every viewer and a write for each would make joining quadratic, so there it is
+ * New streams: the first packet of an RTP stream after the first capture is reserved for like any other, so nothing has ever been
+ * accepted from an SSRC that a snapshot does not know. RTCP comes from every viewer and a write for each would make joining quadratic, so there it is
  * the other way round: new SSRCs are free, and a resumed context refuses those that its snapshot does not know.
  */
 export class SrtpReceiveContext {

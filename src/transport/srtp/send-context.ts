@@ -86,7 +86,8 @@ export class SrtpSendContext {
 
   /**
    * Protects `packet`, a whole RTP packet, whose 48-bit room index is `index`. `undefined` (and counted) where that index cannot be sent under
-   * these keys. Throws `NONCE_REUSE` where (SSRC, index) was protected before, or so long ago that nobody knows.
+   * these keys. Throws `NONCE_REUSE` where (SSRC, index) was protected before, or so long ago that nobody knows, and
+   * `RangeError` where `packet` is no RTP packet or not the one of this index.
    */
   protectRtp(packet: Uint8Array, index: number): Uint8Array | undefined {
     this.#assertLive();
@@ -111,7 +112,10 @@ export class SrtpSendContext {
     return this.#transform.sealRtp(packet, headerLength, index - base);
   }
 
-  /** Protects a compound RTCP packet; `undefined` (and counted) where no index is left. */
+  /**
+   * Protects a compound RTCP packet; `undefined` (and counted) where no index is left. Throws `RangeError` where `packet` is shorter than the head
+   * of one.
+   */
   protectRtcp(packet: Uint8Array): Uint8Array | undefined {
     this.#assertLive();
     if (packet.length < RTCP_CLEAR_BYTES) throw new RangeError('not an RTCP packet');
