@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { askAdmin } from '../test/support/admin.ts';
+import { askServer } from '../src/cli/admin-client.ts';
 import { Broadcast } from '../test/support/broadcast.ts';
 import { datagramKind } from '../test/support/capture.ts';
 import { ChromiumBrowser } from '../test/support/chromium.ts';
@@ -109,55 +109,51 @@ function repeatsFor(downMs: number): number {
   return downMs >= 5_000 ? 5 : 10;
 }
 
-async function measure(downMs: number, delayMs: number, repeats: number): Promise<Restart[]> {
-  const broadcast = await Broadcast.start({ browser, delayMs });
-  const restarts: Restart[] = [];
-  try {
-    for (let i = 0; i < repeats; i++) restarts.push(await measureOne(broadcast, downMs));
-  } finally {
-    await broadcast.dispose();
-  }
-  return restarts;
+function measure(downMs: number, delayMs: number, repeats: number): Promise<Restart[]> {
+  return withBroadcast(delayMs, repeats, async (broadcast) => [await measureOne(broadcast, downMs)]);
 }
 
 /** The control: the same people, the same machine, no restart. */
-async function measureQuiet(repeats: number): Promise<number[]> {
-  const broadcast = await Broadcast.start({ browser });
-  const gaps: number[] = [];
-  try {
-    for (let i = 0; i < repeats; i++) {
-      const from = Date.now();
-      const to = from + QUIET_MS;
-      for (const viewer of broadcast.viewers) {
-        await viewer.waitPlaying(to);
-        gaps.push((await viewer.longestGap(from, to))?.length ?? Number.NaN);
-      }
-    }
-  } finally {
-    await broadcast.dispose();
-  }
-  return gaps;
+function measureQuiet(repeats: number): Promise<number[]> {
+  return withBroadcast(0, repeats, ({ viewers }) => {
+    const from = Date.now();
+    return longestGaps(viewers, from, from + QUIET_MS);
+  });
 }
 
 /** Longest gap between frames at each viewer, from the order until the last page has its new keys and a second more. */
-async function measureOrdered(delayMs: number, repeats: number): Promise<number[]> {
+function measureOrdered(delayMs: number, repeats: number): Promise<number[]> {
+  return withBroadcast(delayMs, repeats, async ({ server, viewers, pages }) => {
+    await elapse(SETTLE_MS);
+    const epochs = await epochsOf(pages);
+    const from = Date.now();
+    await askServer(server.adminSocket, { command: 'rekey' });
+    await waitForNewKeys(pages, epochs);
+    return longestGaps(viewers, from, Date.now() + 1_000);
+  });
+}
+
+/** What `body` measures, again and again on one broadcast. */
+async function withBroadcast<Value>(
+  delayMs: number,
+  repeats: number,
+  body: (broadcast: Broadcast) => Promise<readonly Value[]>,
+): Promise<Value[]> {
   const broadcast = await Broadcast.start({ browser, delayMs });
-  const gaps: number[] = [];
   try {
-    for (let i = 0; i < repeats; i++) {
-      await elapse(SETTLE_MS);
-      const epochs = await epochsOf(broadcast.pages);
-      const from = Date.now();
-      await askAdmin(broadcast.server, { command: 'rekey' });
-      await waitForNewKeys(broadcast.pages, epochs);
-      const to = Date.now() + 1_000;
-      for (const viewer of broadcast.viewers) {
-        await viewer.waitPlaying(to);
-        gaps.push((await viewer.longestGap(from, to))?.length ?? Number.NaN);
-      }
-    }
+    const values: Value[] = [];
+    for (let i = 0; i < repeats; i++) values.push(...(await body(broadcast)));
+    return values;
   } finally {
     await broadcast.dispose();
+  }
+}
+
+async function longestGaps(viewers: readonly TestPage[], from: number, to: number): Promise<number[]> {
+  const gaps: number[] = [];
+  for (const viewer of viewers) {
+    await viewer.waitPlaying(to);
+    gaps.push((await viewer.longestGap(from, to))?.length ?? Number.NaN);
   }
   return gaps;
 }

@@ -1,19 +1,15 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { ChromiumBrowser } from '../support/chromium.ts';
-import { prepareBroadcast } from '../support/fixture.ts';
+import { prepareBroadcast, sharedBrowser } from '../support/fixture.ts';
 import { expectMedia } from '../support/survival.ts';
 
-let browser: ChromiumBrowser;
-beforeAll(async () => {
-  browser = await ChromiumBrowser.launch();
-}, 60_000);
-afterAll(() => browser?.close());
+const browser = sharedBrowser();
 
 describe('a visitor who does not allow the camera', { timeout: 60_000 }, () => {
   it('is told so in words, becomes a viewer and sees whoever broadcasts', async () => {
     const denying = await ChromiumBrowser.launch({ camera: 'denied' });
     try {
-      const running = await prepareBroadcast({ browser });
+      const running = await prepareBroadcast({ browser: browser() });
       const shy = await running.open('shy visitor', denying);
       const facts = await shy.waitForFacts(
         'has become a viewer',

@@ -1,22 +1,17 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { clientHelloRandom, datagramKind, hasFinished } from '../support/capture.ts';
-import { ChromiumBrowser } from '../support/chromium.ts';
-import { startBroadcast } from '../support/fixture.ts';
+import { sharedBrowser, startBroadcast } from '../support/fixture.ts';
 import type { Datagram } from '../support/relay.ts';
 import { expectMedia, expectSurvival } from '../support/survival.ts';
 import { elapse, until } from '../support/wait.ts';
 
 const TAKEOVER_TIMEOUT_MS = 60_000;
 
-let browser: ChromiumBrowser;
-beforeAll(async () => {
-  browser = await ChromiumBrowser.launch();
-}, 60_000);
-afterAll(() => browser?.close());
+const browser = sharedBrowser();
 
 describe('crashes at bad moments', { timeout: 120_000 }, () => {
   it('go on after five kills in a row, at any stage of the start', async () => {
-    const running = await startBroadcast({ browser, record: true });
+    const running = await startBroadcast({ browser: browser(), record: true });
     const { server } = running;
     await expectSurvival(running, async () => {
       await server.kill();
@@ -41,7 +36,7 @@ describe('crashes at bad moments', { timeout: 120_000 }, () => {
     ['a browser’s Finished arrives', (one) => one.direction === 'up' && hasFinished(one.bytes)],
   ];
   it.each(moments)('go on after a kill in the middle of the re-key, when %s', async (_what, isMoment) => {
-    const running = await startBroadcast({ browser, record: true });
+    const running = await startBroadcast({ browser: browser(), record: true });
     const { server, udp } = running;
     await expectSurvival(running, async () => {
       await server.kill();
@@ -62,7 +57,7 @@ describe('crashes at bad moments', { timeout: 120_000 }, () => {
   });
 
   it('go on after a kill when a page has just got its re-key offer', async () => {
-    const running = await startBroadcast({ browser, record: true });
+    const running = await startBroadcast({ browser: browser(), record: true });
     const { server, tcp } = running;
     await expectSurvival(running, async () => {
       await server.kill();
@@ -82,7 +77,7 @@ describe('crashes at bad moments', { timeout: 120_000 }, () => {
   });
 
   it('go on after a kill 100 ms after a viewer has joined, and the viewer too', async () => {
-    const running = await startBroadcast({ browser, viewers: 1 });
+    const running = await startBroadcast({ browser: browser(), viewers: 1 });
     const late = await running.open('late viewer');
     await late.waitForFacts('has a role', (facts) => facts.role === 'viewer');
     await elapse(100);
@@ -93,7 +88,7 @@ describe('crashes at bad moments', { timeout: 120_000 }, () => {
 
 describe('comings and goings during an outage', { timeout: 120_000 }, () => {
   it('lets a viewer in who came when the server was down', async () => {
-    const running = await startBroadcast({ browser, viewers: 1 });
+    const running = await startBroadcast({ browser: browser(), viewers: 1 });
     const { server, tcp } = running;
     let struck = false;
     // The page has loaded; its first word to the server finds nobody there.
@@ -115,7 +110,7 @@ describe('comings and goings during an outage', { timeout: 120_000 }, () => {
   });
 
   it('lets another page broadcast after a restart, on the viewers’ same connections and without repeating a nonce', async () => {
-    const running = await startBroadcast({ browser, record: true });
+    const running = await startBroadcast({ browser: browser(), record: true });
     const { server, viewers } = running;
     const [watcher, successor] = [viewers[0]!, viewers[1]!];
     await running.noteOwners();

@@ -1,24 +1,19 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { askAdmin } from '../support/admin.ts';
+import { describe, expect, it } from 'vitest';
+import { askServer } from '../../src/cli/admin-client.ts';
 import type { Broadcast } from '../support/broadcast.ts';
-import { ChromiumBrowser } from '../support/chromium.ts';
-import { startBroadcast } from '../support/fixture.ts';
+import { sharedBrowser, startBroadcast } from '../support/fixture.ts';
 import { expectMedia } from '../support/survival.ts';
 import type { TestPage } from '../support/test-page.ts';
 import { until } from '../support/wait.ts';
 
 const INTERVAL_S = 8;
 
-let browser: ChromiumBrowser;
-beforeAll(async () => {
-  browser = await ChromiumBrowser.launch();
-}, 60_000);
-afterAll(() => browser?.close());
+const browser = sharedBrowser();
 
 describe('new keys while everything is well', { timeout: 120_000 }, () => {
   it('come at the interval, and the picture goes on', async () => {
     const running = await startBroadcast({
-      browser,
+      browser: browser(),
       record: true,
       env: { REKEY_INTERVAL: `${INTERVAL_S}s` },
     });
@@ -28,19 +23,19 @@ describe('new keys while everything is well', { timeout: 120_000 }, () => {
   });
 
   it('come when the operator orders them, and the picture goes on', async () => {
-    const running = await startBroadcast({ browser, record: true });
+    const running = await startBroadcast({ browser: browser(), record: true });
     for (let i = 0; i < 3; i++) {
       await expectSeamless(running, async () => {
-        expect(await askAdmin(running.server, { command: 'rekey' })).toMatchObject({ ok: true });
+        await order(running);
       });
     }
     expect((await running.nonceReport()).reuses).toEqual([]);
   });
 
   it('survive kill -9 right after the order', async () => {
-    const running = await startBroadcast({ browser, record: true });
+    const running = await startBroadcast({ browser: browser(), record: true });
     const before = await Promise.all(running.pages.map((page) => page.facts()));
-    expect(await askAdmin(running.server, { command: 'rekey' })).toMatchObject({ ok: true });
+    await order(running);
     await running.server.restart(300);
     for (const [i, page] of running.pages.entries()) {
       await page.waitForFacts('has new keys', (facts) => facts.epoch > before[i]!.epoch, 30_000);
@@ -49,6 +44,11 @@ describe('new keys while everything is well', { timeout: 120_000 }, () => {
     expect((await running.nonceReport()).reuses).toEqual([]);
   });
 });
+
+async function order(running: Broadcast): Promise<void> {
+  const answer = await askServer(running.server.adminSocket, { command: 'rekey' });
+  expect(answer).toMatchObject({ kind: 'answer', response: { ok: true } });
+}
 
 /** All pages get keys of a later epoch by a second connection, and leave the first only when the second plays. */
 async function expectSeamless(running: Broadcast, cause: () => Promise<unknown>): Promise<void> {

@@ -1,6 +1,9 @@
-import { onTestFinished } from 'vitest';
+import { afterAll, beforeAll, onTestFinished } from 'vitest';
 import { Broadcast, type BroadcastOptions } from './broadcast.ts';
+import { ChromiumBrowser, type ChromiumOptions } from './chromium.ts';
 import { type ServerOptions, ServerProcess } from './process.ts';
+
+const LAUNCH_TIMEOUT_MS = 60_000;
 
 /** A broadcast with viewers that lives as long as the test. */
 export async function startBroadcast(options: BroadcastOptions = {}): Promise<Broadcast> {
@@ -21,6 +24,19 @@ export async function prepareServer(options: ServerOptions = {}): Promise<Server
   const server = await ServerProcess.prepare(options);
   onTestFinished(() => server.dispose());
   return server;
+}
+
+/** One Chromium for all tests of a file. */
+export function sharedBrowser(options?: ChromiumOptions): () => ChromiumBrowser {
+  let browser: ChromiumBrowser | undefined;
+  beforeAll(async () => {
+    browser = await ChromiumBrowser.launch(options);
+  }, LAUNCH_TIMEOUT_MS);
+  afterAll(() => browser?.close());
+  return () => {
+    if (browser === undefined) throw new Error('the browser is not there yet');
+    return browser;
+  };
 }
 
 function keep(broadcast: Broadcast): void {

@@ -4,6 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { adminSocketPath } from '../../src/keyring/admin-protocol.ts';
 import { freePort, LOOPBACK } from './ports.ts';
 import { elapse, until } from './wait.ts';
 
@@ -112,6 +113,11 @@ export class ServerProcess {
 
   get url(): string {
     return `http://${LOOPBACK}:${this.port}/`;
+  }
+
+  /** Where operators ask it something. */
+  get adminSocket(): string {
+    return adminSocketPath(this.directories.state, this.directories.runtime);
   }
 
   get run(): Run {

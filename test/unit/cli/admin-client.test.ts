@@ -2,22 +2,20 @@ import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { askServer, refusalOf } from '../../../src/cli/admin-client.ts';
-import { temporaryDirectory } from '../../support/snapshots.ts';
+import { testDirectory } from '../../support/test-directory.ts';
 
 const LONG_MS = 10_000;
 
-let root: ReturnType<typeof temporaryDirectory>;
+const root = testDirectory();
 let path: string;
 const closing: (() => void)[] = [];
 
 beforeEach(() => {
-  root = temporaryDirectory();
   path = join(root.path, 'admin.sock');
 });
 
 afterEach(() => {
   for (const close of closing.splice(0)) close();
-  root.dispose();
 });
 
 describe('a question to the running server', () => {

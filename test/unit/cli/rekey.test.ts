@@ -1,21 +1,16 @@
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import { rekey } from '../../../src/cli/rekey.ts';
 import type { AdminRequest, AdminResponse } from '../../../src/keyring/admin-protocol.ts';
 import { announceServer } from '../../../src/snapshot/run-file.ts';
 import { adminServer } from '../../support/admin-server.ts';
-import { temporaryDirectory } from '../../support/snapshots.ts';
+import { testDirectory } from '../../support/test-directory.ts';
 
-let root: ReturnType<typeof temporaryDirectory>;
+const root = testDirectory();
 const closing: (() => Promise<void>)[] = [];
-
-beforeEach(() => {
-  root = temporaryDirectory();
-});
 
 afterEach(async () => {
   for (const close of closing.splice(0)) await close();
-  root.dispose();
 });
 
 describe('rekeycast rekey', () => {

@@ -9,15 +9,15 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type KeyEvent, Keyring } from '../../../src/keyring/keyring.ts';
 import { type FileSystem, nodeFileSystem } from '../../../src/util/file-system.ts';
 import { loadSodium } from '../../../src/util/sodium.ts';
 import { killedAt } from '../../support/faulty-file-system.ts';
 import { seededRandom } from '../../support/seeded-rng.ts';
-import { temporaryDirectory } from '../../support/snapshots.ts';
+import { testDirectory } from '../../support/test-directory.ts';
 
-let root: ReturnType<typeof temporaryDirectory>;
+const root = testDirectory();
 let directory: string;
 let events: KeyEvent[];
 
@@ -26,12 +26,9 @@ beforeAll(async () => {
 });
 
 beforeEach(() => {
-  root = temporaryDirectory();
   directory = join(root.path, 'keys');
   events = [];
 });
-
-afterEach(() => root.dispose());
 
 describe('a keyring on its first run', () => {
   it('makes a directory and a primary key, both closed to others', async () => {

@@ -1,16 +1,10 @@
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { openAudit } from '../../../src/observability/audit.ts';
-import { temporaryDirectory } from '../../support/snapshots.ts';
+import { testDirectory } from '../../support/test-directory.ts';
 
-let root: ReturnType<typeof temporaryDirectory>;
-
-beforeEach(() => {
-  root = temporaryDirectory();
-});
-
-afterEach(() => root.dispose());
+const root = testDirectory();
 
 describe('the audit log', () => {
   it('has a line for each event, from one process to the next, and is closed to others', () => {

@@ -2,17 +2,11 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { hostname } from 'node:os';
 import { join, relative } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { announceServer, readRunFile, serverLiveness } from '../../../src/snapshot/run-file.ts';
-import { temporaryDirectory } from '../../support/snapshots.ts';
+import { testDirectory } from '../../support/test-directory.ts';
 
-let root: ReturnType<typeof temporaryDirectory>;
-
-beforeEach(() => {
-  root = temporaryDirectory();
-});
-
-afterEach(() => root.dispose());
+const root = testDirectory();
 
 describe('the word that a server runs', () => {
   it('names this process and its places, whole, until it is withdrawn', () => {

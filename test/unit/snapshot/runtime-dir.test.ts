@@ -1,24 +1,21 @@
 import { existsSync, mkdirSync, statSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { chooseRuntimeDir } from '../../../src/snapshot/runtime-dir.ts';
 import type { StoreEvent } from '../../../src/snapshot/store.ts';
 import { type FileSystem, nodeFileSystem } from '../../../src/util/file-system.ts';
-import { temporaryDirectory } from '../../support/snapshots.ts';
+import { testDirectory } from '../../support/test-directory.ts';
 
 const TMPFS = 0x01021994;
 const RAMFS = 0x858458f6;
 const EXT4 = 0xef53;
 
-let root: ReturnType<typeof temporaryDirectory>;
+const root = testDirectory();
 let events: StoreEvent[];
 
 beforeEach(() => {
-  root = temporaryDirectory();
   events = [];
 });
-
-afterEach(() => root.dispose());
 
 describe('the directory for media contexts', () => {
   it.each([TMPFS, RAMFS])('is the given one where it lies in RAM (%i), made and closed to others', (type) => {

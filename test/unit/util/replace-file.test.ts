@@ -1,21 +1,18 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { decodeUtf8, utf8 } from '../../../src/util/bytes.ts';
 import { type FileSystem, nodeFileSystem } from '../../../src/util/file-system.ts';
 import { replace, replaceDurably, shred } from '../../../src/util/replace-file.ts';
-import { temporaryDirectory } from '../../support/snapshots.ts';
+import { testDirectory } from '../../support/test-directory.ts';
 
-let root: ReturnType<typeof temporaryDirectory>;
+const root = testDirectory();
 let path: string;
 
 beforeEach(() => {
-  root = temporaryDirectory();
   path = join(root.path, 'file');
   writeFileSync(path, 'old');
 });
-
-afterEach(() => root.dispose());
 
 const content = (): string => readFileSync(path, 'utf8');
 const ways: [string, (fs: FileSystem, bytes: Uint8Array) => void | Promise<void>][] = [
