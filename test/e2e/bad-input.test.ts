@@ -1,21 +1,23 @@
 import { createSocket } from 'node:dgram';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { MAX_MESSAGE_BYTES } from '../../src/signaling/protocol.ts';
 import { randomBytes } from '../../src/util/rng.ts';
 import { Broadcast } from '../support/broadcast.ts';
 import { LOOPBACK } from '../support/ports.ts';
 import { seededRandom } from '../support/seeded-rng.ts';
-import { composure } from '../support/survival.ts';
+import { composures, expectComposed } from '../support/survival.ts';
 import { until } from '../support/wait.ts';
 import { WsClient } from '../support/ws-client.ts';
 
 let broadcast: Broadcast;
-let before: unknown;
+let before: Awaited<ReturnType<typeof composures>>;
 beforeAll(async () => {
   broadcast = await Broadcast.start({ viewers: 1 });
-  before = await Promise.all(broadcast.pages.map(composure));
 }, 90_000);
 afterAll(() => broadcast?.dispose());
+beforeEach(async () => {
+  before = await composures(broadcast);
+});
 
 const clients: WsClient[] = [];
 async function connect(options: Parameters<typeof WsClient.connect>[1] = {}): Promise<WsClient> {
@@ -187,10 +189,8 @@ async function expectRefused(client: WsClient): Promise<void> {
   expect(client.closeCode).toBeUndefined();
 }
 
-/** The server runs and serves, and the viewer of the real broadcast has noticed nothing. */
+/** The server serves, and the pages of the real broadcast have noticed nothing. */
 async function expectUnharmed(): Promise<void> {
-  expect(broadcast.server.running).toBe(true);
   expect(await broadcast.server.isReady()).toBe(true);
-  await broadcast.viewers[0]!.waitPlaying(Date.now());
-  expect(await Promise.all(broadcast.pages.map(composure))).toEqual(before);
+  await expectComposed(broadcast, before);
 }

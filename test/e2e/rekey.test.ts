@@ -25,9 +25,7 @@ describe('new keys while everything is well', { timeout: 120_000 }, () => {
   it('come when the operator orders them, and the picture goes on', async () => {
     const running = await startBroadcast({ browser: browser(), record: true });
     for (let i = 0; i < 3; i++) {
-      await expectSeamless(running, async () => {
-        await order(running);
-      });
+      await expectSeamless(running, () => order(running));
     }
     expect((await running.nonceReport()).reuses).toEqual([]);
   });
