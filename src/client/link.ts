@@ -41,7 +41,7 @@ export const PROBE_TIMEOUT_MS = 1_000;
 /** A script cannot see pings, so silence is suspicious only where the media is not connected either. */
 export const SILENCE_LIMIT_MS = 45_000;
 /** How long to look for the server in quick steps before the steps grow. */
-export const QUICK_PHASE_MS = 10_000;
+export const QUICK_PHASE_MS = 20_000;
 export const SLOWEST_STEP_MS = 1_000;
 /** A server that says it is ready and then refuses the WebSocket this often is asked in slow steps. */
 const REFUSALS_BEFORE_SLOW = 3;

@@ -190,6 +190,12 @@ export class Broadcast {
         session.close();
         this.#outputs.push({ kind: 'disconnect', page, code: CLOSE_CODE.left, reason: 'left' });
         break;
+      case 'playing':
+        // A broadcaster's new connection takes over with its first frame, not when it is up: until then the old one is needed.
+        if (session.current?.id !== this.#room.producer || session.role === 'viewer') {
+          session.handleMessage(message, now);
+        }
+        break;
       case 'stalled':
         // Where the broadcaster is silent there is nothing that another connection would bring.
         if (session.role === 'broadcaster' || this.#room.isFlowing(now)) session.handleMessage(message, now);
@@ -497,7 +503,7 @@ export class Broadcast {
         this.#routes.addAddress({ session, connection: output.connection }, output.address);
         break;
       case 'rtp':
-        this.#handleRtp(output.connection, output.packet, now);
+        this.#handleRtp(session, output.connection, output.packet, now);
         break;
       case 'rtcp':
         if (output.connection.role === 'viewer')
@@ -524,7 +530,7 @@ export class Broadcast {
   }
 
   /** Media of the broadcaster's replacement connection takes over with its first whole frame, which is a keyframe. */
-  #handleRtp(connection: Connection, packet: Uint8Array, now: Millis): void {
+  #handleRtp(session: Session, connection: Connection, packet: Uint8Array, now: Millis): void {
     if (connection.role !== 'broadcaster') return;
     if (!this.#succeeds(connection)) {
       this.#room.handleProducerRtp(connection.id, packet, now);
@@ -534,6 +540,7 @@ export class Broadcast {
     if (held === undefined) return;
     this.#room.setProducer(connection.id, now);
     for (const earlier of held) this.#room.handleProducerRtp(connection.id, earlier, now);
+    session.handleMessage({ type: 'playing', connection: connection.number }, now);
   }
 
   /** Until the page closes the one before, both carry media: there is no way back to that one. */

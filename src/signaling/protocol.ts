@@ -63,7 +63,7 @@ export type ClientMessage =
   | { readonly type: 'confirm' }
   /** The answer to offer number `offer` of `connection`. */
   | { readonly type: 'answer'; readonly connection: number; readonly offer: number; readonly sdp: string }
-  /** The connection carries media: its first frame was decoded (viewer), or it is connected (broadcaster). */
+  /** The connection shows frames evenly (viewer), or is connected (broadcaster; there the server waits for the first frame). */
   | { readonly type: 'playing'; readonly connection: number }
   /** Nothing arrives or leaves on this connection though it should: asks for a replacement. */
   | { readonly type: 'stalled'; readonly connection: number }
