@@ -113,7 +113,7 @@ export class Room {
   }
 
   /** Changes the broadcaster. Viewers see the same streams go on; video waits for the new source's keyframe. */
-  setProducer(id: string | undefined, _now: Millis): void {
+  setProducer(id: string | undefined): void {
     if (id === this.producer) return;
     this.#producer = id ?? '';
     for (const router of this.#routers) router.endSource();
@@ -204,7 +204,7 @@ export class Room {
   }
 
   /** The viewer's re-key offer leaves now: what is sent from here on may reach it under keys it no longer has. */
-  consumerRekeyStarted(id: string, _now: Millis): void {
+  consumerRekeyStarted(id: string): void {
     const consumer = this.#consumers.get(id);
     if (consumer === undefined || !consumer.fresh) return;
     consumer.marks ??= new Map(this.#routers.map((router) => [router.ssrc, router.nextIndex]));

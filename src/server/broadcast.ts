@@ -511,13 +511,13 @@ export class Broadcast {
         else this.#room.handleProducerRtcp(output.connection.id, output.packet, now);
         break;
       case 'rekey-started':
-        if (output.connection.role === 'viewer') this.#room.consumerRekeyStarted(output.connection.id, now);
+        if (output.connection.role === 'viewer') this.#room.consumerRekeyStarted(output.connection.id);
         break;
       case 'keyed':
         this.#handleKeyed(output.connection, now);
         break;
       case 'closed':
-        this.#handleClosed(session, output.connection, now);
+        this.#handleClosed(session, output.connection);
         break;
       case 'changed':
         for (const connection of session.connections) this.#routes.put({ session, connection });
@@ -538,7 +538,7 @@ export class Broadcast {
     }
     const held = this.#succession.add(connection.id, packet);
     if (held === undefined) return;
-    this.#room.setProducer(connection.id, now);
+    this.#room.setProducer(connection.id);
     for (const earlier of held) this.#room.handleProducerRtp(connection.id, earlier, now);
     session.handleMessage({ type: 'playing', connection: connection.number }, now);
   }
@@ -560,13 +560,13 @@ export class Broadcast {
       const producer = this.#room.producer;
       if (producer === connection.id) this.#room.producerRekeyed(now);
       else if (producer === undefined || sessionOf(producer) !== sessionOf(connection.id))
-        this.#room.setProducer(connection.id, now);
+        this.#room.setProducer(connection.id);
     } else this.#room.consumerKeyed(connection.id, now);
     // The keys before these are gone from memory; soon also from the file, together with what they were limited to. What is not yet in it has no limit.
     this.#persistMediaSoon(now);
   }
 
-  #handleClosed(session: Session, connection: Connection, now: Millis): void {
+  #handleClosed(session: Session, connection: Connection): void {
     if (!session.connections.includes(connection)) this.#closedDrops.absorb(connection.peer.dropCounts);
     this.#routes.remove(connection.id);
     if (connection.role === 'viewer') this.#room.removeConsumer(connection.id);
@@ -574,7 +574,7 @@ export class Broadcast {
       const successor = session.connections.find(
         ({ role, peer }) => role === 'broadcaster' && peer.keyEpoch !== undefined,
       );
-      this.#room.setProducer(successor?.id, now);
+      this.#room.setProducer(successor?.id);
     }
   }
 

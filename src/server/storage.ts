@@ -4,7 +4,7 @@ import { RekeycastError } from '../errors.ts';
 import { adminSocketPath } from '../keyring/admin-protocol.ts';
 import { type KeyEvent, Keyring } from '../keyring/keyring.ts';
 import type { Logger } from '../log.ts';
-import { openAudit } from '../observability/audit.ts';
+import { AUDIT_FILE, openAudit } from '../observability/audit.ts';
 import { AdminSocket } from '../signaling/admin.ts';
 import { FileSnapshotStore } from '../snapshot/file-store.ts';
 import { readRunFile } from '../snapshot/run-file.ts';
@@ -60,7 +60,7 @@ const ENDING_INTERVAL_MS = 50;
 /** Audits key events, one turn of the loop later: each line is synced to disk, and a resume does not wait for that. */
 function deferredAudit(stateDir: string, log: Logger): (event: KeyEvent) => void {
   const audit = openAudit({
-    path: join(stateDir, 'audit.log'),
+    path: join(stateDir, AUDIT_FILE),
     failed: (message) => log.warn({ event: 'audit-not-written' }, message),
   });
   return (event) => {

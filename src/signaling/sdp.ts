@@ -2,8 +2,8 @@ import * as sdpTransform from 'sdp-transform';
 import { CLOCK_RATE, CODECS, EXTENSION_ID, PAYLOAD_TYPE } from '../room/media.ts';
 import type { RoomStreamState } from '../room/state.ts';
 import type { Address } from '../transport/address.ts';
-import type { Fingerprint } from '../transport/dtls/fingerprint.ts';
-import type { IceCredentials } from '../transport/ice/ice-lite.ts';
+import { DIGEST_BYTES, type Fingerprint } from '../transport/dtls/fingerprint.ts';
+import { ICE_UFRAG, type IceCredentials } from '../transport/ice/ice-lite.ts';
 import { fromHex, toHex } from '../util/bytes.ts';
 import type { Role } from './protocol.ts';
 
@@ -34,8 +34,6 @@ export interface Answer {
   readonly audio: boolean;
 }
 
-const DIGEST_BYTES = { 'sha-256': 32, 'sha-384': 48, 'sha-512': 64 } as const;
-const ICE_CHARS = /^[A-Za-z0-9+/]{4,256}$/;
 /** RFC 8839 §5.1: (2^24)(126) + (2^8)(65535) + 255, a host candidate on component 1. */
 const HOST_PRIORITY = 2130706431;
 
@@ -71,7 +69,7 @@ export function parseAnswer(sdp: string): Answer | undefined {
   const [audio, video] = session.media;
   if (audio?.type !== 'audio' || video?.type !== 'video') return undefined;
   const remoteUfrag = bundled.iceUfrag ?? session.iceUfrag;
-  if (remoteUfrag === undefined || !ICE_CHARS.test(String(remoteUfrag))) return undefined;
+  if (remoteUfrag === undefined || !ICE_UFRAG.test(String(remoteUfrag))) return undefined;
   // RFC 8842 §5.3: we are active, so the answerer has to be passive.
   if ((bundled.setup ?? session.setup) !== 'passive') return undefined;
   const fingerprint = parseFingerprint(bundled.fingerprint ?? session.fingerprint);

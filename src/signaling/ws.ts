@@ -1,7 +1,8 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
-import type { Millis } from '../util/clock.ts';
+import { Budget } from '../util/budget.ts';
+import { type Millis, monotonicNow } from '../util/clock.ts';
 import { parseClientMessage } from './messages.ts';
 import {
   CLOSE_CODE,
@@ -40,8 +41,7 @@ export class Page {
   /** It has said something that the protocol knows. */
   spoke = false;
   #beats = 0;
-  #allowance = BURST;
-  #allowedAt: Millis = performance.now();
+  readonly #messages = new Budget(BURST, PER_SECOND);
 
   constructor(id: number, socket: WebSocket) {
     this.id = id;
@@ -71,11 +71,7 @@ export class Page {
 
   /** Whether this page may send another message now. */
   take(now: Millis): boolean {
-    this.#allowance = Math.min(BURST, this.#allowance + ((now - this.#allowedAt) / 1_000) * PER_SECOND);
-    this.#allowedAt = now;
-    if (this.#allowance < 1) return false;
-    this.#allowance--;
-    return true;
+    return this.#messages.take(now);
   }
 }
 
@@ -145,7 +141,7 @@ export class PageSockets {
 
   #receive(page: Page, data: Buffer, isBinary: boolean): void {
     page.alive = true;
-    if (!page.take(performance.now())) {
+    if (!page.take(monotonicNow())) {
       page.send({ type: 'error', code: 'RATE_LIMITED', message: 'Too many messages.' });
       page.close(CLOSE_CODE.invalid, 'too many messages');
       return;

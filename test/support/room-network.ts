@@ -39,7 +39,7 @@ export class RoomNetwork {
     this.up = path;
     this.down = path;
     this.#room = new Room({ rng: seededRandom(seed), now: 0, wall: WALL });
-    this.#room.setProducer('a', 0);
+    this.#room.setProducer('a');
     this.#written = this.#room.capture();
     this.#room.granted(this.#written);
     this.#every(FRAME_MS, () => {
@@ -88,7 +88,7 @@ export class RoomNetwork {
 
   /** In place: the offer leaves, half a round trip later the viewer drops its keys, another half and the server has the new ones. */
   rekeyViewer(viewer: ViewerModel, half: number): void {
-    this.room.consumerRekeyStarted(viewer.id, this.now);
+    this.room.consumerRekeyStarted(viewer.id);
     this.at(this.now + half, () => {
       viewer.epoch++;
     });

@@ -28,7 +28,7 @@ let now: number;
 beforeEach(() => {
   now = START;
   room = new Room({ rng: seededRandom(1), now, wall: WALL });
-  room.setProducer('a', now);
+  room.setProducer('a');
 });
 
 const video = (of = room) => of.capture().streams.find(({ kind }) => kind === 'video')!;
@@ -246,7 +246,7 @@ describe('a re-key of a viewer', () => {
   it('sends again what went out since the offer, oldest first, as the same bytes, then live goes on', () => {
     room.addConsumer('v', now);
     stream(10, 14);
-    room.consumerRekeyStarted('v', now);
+    room.consumerRekeyStarted('v');
     const sent = new Map<number, Uint8Array>();
     for (let sequence = 15; sequence <= 20; sequence++) {
       for (const output of sendVideo({ sequence }))
@@ -263,7 +263,7 @@ describe('a re-key of a viewer', () => {
 
   it('sends both streams in the order in which they went out', () => {
     room.addConsumer('v', now);
-    room.consumerRekeyStarted('v', now);
+    room.consumerRekeyStarted('v');
     for (let i = 0; i < 5; i++) {
       now += 10;
       room.handleProducerRtp('a', videoPacket({ sequence: i, keyframe: i === 0 }), now);
@@ -278,7 +278,7 @@ describe('a re-key of a viewer', () => {
 
   it('does not send twice what is still waiting to go out', () => {
     room.addConsumer('v', now);
-    room.consumerRekeyStarted('v', now);
+    room.consumerRekeyStarted('v');
     room.handleProducerRtp('a', videoPacket({ sequence: 10, keyframe: true }), now);
     room.consumerKeyed('v', now);
     const outputs = drain(room);
@@ -302,7 +302,7 @@ describe('a re-key of a viewer', () => {
     // It joins: a keyframe is made for it, and nothing is sent again.
     const joined = drain(room);
     expect([sends(joined), plis(joined)]).toMatchObject([[], [{}]]);
-    room.consumerRekeyStarted('v', now);
+    room.consumerRekeyStarted('v');
     const [index] = stream(15, 15);
     room.consumerKeyed('v', now);
     expect(sends(drain(room)).map((sent) => sent.index)).toEqual([index]);
@@ -374,7 +374,7 @@ describe('a room in the next process', () => {
     revive(state);
     room.addConsumer('stale', now, { resumed: true });
     for (let sequence = 11; sequence < 100; sequence++) sendVideo({ sequence });
-    room.consumerRekeyStarted('stale', now);
+    room.consumerRekeyStarted('stale');
     sendVideo({ sequence: 100 });
     room.consumerKeyed('stale', now);
     const resent = sends(drain(room)).map(({ index }) => index);
@@ -469,7 +469,7 @@ describe('the reserve of indices', () => {
     const state = room.capture();
     room.granted(state);
     room.handleProducerRtp('a', videoPacket({ sequence: 5, ssrc: 7, keyframe: true }), now);
-    room.setProducer(undefined, now);
+    room.setProducer(undefined);
     room.granted(state);
     expect(broadcasts(drain(room))).toEqual([]);
     room.granted(room.capture());

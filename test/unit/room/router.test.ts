@@ -19,7 +19,7 @@ describe('a stream of the room', () => {
   beforeEach(() => {
     now = 1000;
     room = new Room({ rng: seededRandom(1), now, wall: WALL });
-    room.setProducer('a', now);
+    room.setProducer('a');
   });
 
   /** What the viewers get of a packet that the producer sends at `now`. */
@@ -113,9 +113,9 @@ describe('a stream of the room', () => {
 
   it('goes on at +1 and by the time that has passed when the broadcaster changes', () => {
     const [before] = send(videoPacket({ sequence: 10, timestamp: 4_000_000_000, keyframe: true }));
-    room.setProducer(undefined, now);
+    room.setProducer(undefined);
     now += 2000;
-    room.setProducer('b', now);
+    room.setProducer('b');
     expect(send(videoPacket({ sequence: 30_000, timestamp: 5, ssrc: 7 }), 'b')).toEqual([]);
     now += 1000;
     const [after] = send(videoPacket({ sequence: 30_001, timestamp: 7, ssrc: 7, keyframe: true }), 'b');
@@ -126,8 +126,8 @@ describe('a stream of the room', () => {
 
   it('gives the same numbers on when the same broadcaster comes back as the producer', () => {
     const [before] = send(videoPacket({ sequence: 10, keyframe: true }));
-    room.setProducer(undefined, now);
-    room.setProducer('a', now);
+    room.setProducer(undefined);
+    room.setProducer('a');
     const [after] = send(videoPacket({ sequence: 400, keyframe: true }));
     expect(after?.index).toBe(before!.index + 1);
   });

@@ -68,7 +68,7 @@ class Server {
 
   constructor() {
     this.#room = new Room({ rng: seededRandom(1), now: this.#now, wall: 1_800_000_000_000 });
-    this.#room.setProducer('a', this.#now);
+    this.#room.setProducer('a');
     this.#written = this.#room.capture();
     this.#room.granted(this.#written);
     for (const viewer of VIEWERS) this.#apply({ do: 'join', viewer: VIEWERS.indexOf(viewer) });
@@ -114,7 +114,7 @@ class Server {
         return;
       }
       case 'produce':
-        room.setProducer(step.by, now);
+        room.setProducer(step.by);
         return;
       case 'nack':
         for (const { ssrc } of room.capture().streams) {
@@ -128,7 +128,7 @@ class Server {
         this.#contexts.set(VIEWERS[step.viewer]!, new Set());
         return;
       case 'rekey':
-        room.consumerRekeyStarted(VIEWERS[step.viewer]!, now);
+        room.consumerRekeyStarted(VIEWERS[step.viewer]!);
         return;
       case 'rekeyed':
         if (!this.#contexts.has(VIEWERS[step.viewer]!)) return;
