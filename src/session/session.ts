@@ -27,8 +27,10 @@ import { nextEpoch, planRekey, type RekeyReason } from './rekey.ts';
 
 /** An in-place re-key takes two round trips; past this the browser is taken to be unable. */
 const IN_PLACE_DEADLINE: Millis = 3_000;
-/** A new connection with ICE from scratch; the broadcaster's first one also waits for the camera prompt. */
+/** A new connection with ICE from scratch. */
 const CONNECT_DEADLINE: Millis = 15_000;
+/** The same for who begins to broadcast: the browser asks for the camera first. */
+const CAMERA_DEADLINE: Millis = 60_000;
 /** A replacement that has keys but is never reported as playing takes over after this. */
 const PROMOTE_DEADLINE: Millis = 8_000;
 /** The first retry is immediate, each further one waits this much longer. */
@@ -346,7 +348,7 @@ export class Session {
     connection.keyedAt = undefined;
     connection.pending = {
       sentAt: now,
-      deadline: now + (kind === 'rekey' ? IN_PLACE_DEADLINE : CONNECT_DEADLINE),
+      deadline: now + this.#patience(connection, kind),
     };
     // A page whose last handshake is not complete would take an early ClientHello for that one.
     connection.peer.offer(connection.epoch, ice, kind === 'rekey' && this.#position?.settled === true, now);
@@ -373,6 +375,11 @@ export class Session {
     }
     this.#outputs.push({ kind: 'changed' });
     this.#drainPeer(connection, now);
+  }
+
+  #patience({ role }: Connection, kind: OfferKind): Millis {
+    if (kind === 'rekey') return IN_PLACE_DEADLINE;
+    return role === 'broadcaster' && this.#current?.role !== role ? CAMERA_DEADLINE : CONNECT_DEADLINE;
   }
 
   #handleAnswer(message: Extract<ClientMessage, { type: 'answer' }>, now: Millis): void {

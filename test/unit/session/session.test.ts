@@ -203,6 +203,14 @@ describe('a first visit', () => {
     expect(at.at(-1)).toBeGreaterThan(260_000);
   });
 
+  it('of a broadcaster waits a minute for the camera prompt', () => {
+    create({ role: 'broadcaster' });
+    session.attach(undefined, now);
+    drain();
+    expect(offersIn(pass(59_000))).toEqual([]);
+    expect(offersIn(pass(2_000))).toMatchObject([{ connection: 2 }]);
+  });
+
   it('is tried again at once when its handshake fails', () => {
     session.attach(undefined, now);
     drain();
