@@ -77,7 +77,15 @@ export class MediaFile {
 
   /** Removes the file unread. */
   drop(): void {
-    for (const path of [`${this.#path}.tmp`, this.#path]) shred(this.#options.fs, path);
+    const { fs } = this.#options;
+    for (const path of [`${this.#path}.tmp`, this.#path]) {
+      try {
+        shred(fs, path);
+      } catch {
+        // Without a free file descriptor nothing can be overwritten. In RAM, removed is gone; and what cannot be removed is an error.
+        fs.remove(path);
+      }
+    }
   }
 
   #open(bytes: Uint8Array): MediaSnapshot | undefined {

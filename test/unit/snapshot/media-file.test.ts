@@ -119,6 +119,19 @@ describe('the media snapshot', () => {
     expectDeletedWithWords();
   });
 
+  it('is dropped also where it cannot be overwritten for want of a file descriptor', async () => {
+    const fs: FileSystem = {
+      ...nodeFileSystem,
+      overwrite: () => {
+        throw Object.assign(new Error('too many open files'), { code: 'EMFILE' });
+      },
+    };
+    const store = await bench.start(fs);
+    store.writeMedia(sampleMedia(seededRandom(1)));
+    store.dropMedia();
+    expect(readdirSync(bench.runtimeDir)).toEqual([]);
+  });
+
   it('is dropped unread on request', async () => {
     const store = await bench.start();
     store.writeMedia(sampleMedia(seededRandom(1)));
