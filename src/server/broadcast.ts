@@ -36,7 +36,7 @@ import { Peer, type SendFloor } from '../transport/peer.ts';
 import { type MediaProtector, PlainProtector } from '../transport/srtp/protector.ts';
 import { fromHex, toHex } from '../util/bytes.ts';
 import { earliest, type Millis, type WallMillis } from '../util/clock.ts';
-import { Counters } from '../util/counters.ts';
+import { Counters, countUnder } from '../util/counters.ts';
 import { randomBytes } from '../util/rng.ts';
 import type {
   BroadcastDropReason,
@@ -108,12 +108,12 @@ export class Broadcast {
   }
 
   /** Counts of everything dropped so far, by engine and reason. */
-  get dropCounts(): Record<string, number> {
+  get dropCounts(): Counters<string> {
     const all = new Counters<string>();
     all.absorb(this.#closedDrops);
-    for (const [reason, count] of Object.entries(this.drops.toJSON())) all.add(`server: ${reason}`, count);
+    countUnder(all, 'server', this.drops);
     for (const { connection } of this.#routes.all()) all.absorb(connection.peer.dropCounts);
-    return all.toJSON();
+    return all;
   }
 
   handleDatagram(datagram: Uint8Array, from: Address, now: Millis): void {

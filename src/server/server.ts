@@ -10,7 +10,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Config } from '../config.ts';
 import { candidateAddresses } from '../config.ts';
-import { RekeycastError } from '../errors.ts';
 import { type AdminRequest, type AdminResponse, adminSocketPath } from '../keyring/admin-protocol.ts';
 import type { Logger } from '../log.ts';
 import { AdminSocket } from '../signaling/admin.ts';
@@ -21,6 +20,7 @@ import type { IdentitySnapshot, MediaSnapshot } from '../snapshot/schema.ts';
 import { UdpSocket } from '../transport/socket.ts';
 import { type Millis, monotonicNow, wallNow } from '../util/clock.ts';
 import { collectSoon } from '../util/collect.ts';
+import { countUnder } from '../util/counters.ts';
 import { secureRandom } from '../util/rng.ts';
 import { Secret } from '../util/secret.ts';
 import { Broadcast } from './broadcast.ts';
@@ -250,14 +250,17 @@ class Server implements RunningServer {
         if (media !== undefined) this.#broadcast.granted(media);
         return { ok: true, key: this.#storage.keys.primary().id };
       }
-      case 'status':
+      case 'status': {
+        const drops = this.#broadcast.dropCounts;
+        countUnder(drops, 'udp', this.#udp.drops);
         return {
           ok: true,
           sessions: [...this.#broadcast.sessions].length,
           key: this.#storage.keys.primary().id,
           room: this.#broadcast.roomStats,
-          drops: { ...this.#broadcast.dropCounts, ...prefixed('udp', this.#udp.drops.toJSON()) },
+          drops: drops.toJSON(),
         };
+      }
     }
   }
 
@@ -305,7 +308,7 @@ class Server implements RunningServer {
     clearTimeout(this.#timer);
     this.#timerAt = at;
     this.#timer =
-      at === undefined || at === Number.POSITIVE_INFINITY
+      at === undefined
         ? undefined
         : setTimeout(
             () => {
@@ -327,8 +330,7 @@ async function bindBoth(udp: Promise<UdpSocket>, http: Promise<HttpPort>): Promi
   if (first.status === 'fulfilled' && second.status === 'fulfilled') return [first.value, second.value];
   if (first.status === 'fulfilled') first.value.close();
   if (second.status === 'fulfilled') second.value.close();
-  const { reason } = first.status === 'rejected' ? first : (second as PromiseRejectedResult);
-  throw reason instanceof Error ? reason : new RekeycastError('PORT_IN_USE', String(reason));
+  throw [first, second].find((result) => result.status === 'rejected')?.reason;
 }
 
 function deferred<Value>(): { promise: Promise<Value>; resolve: (value: Value) => void } {
@@ -338,6 +340,3 @@ function deferred<Value>(): { promise: Promise<Value>; resolve: (value: Value) =
   });
   return { promise, resolve };
 }
-
-const prefixed = (engine: string, counts: Record<string, number>): Record<string, number> =>
-  Object.fromEntries(Object.entries(counts).map(([reason, count]) => [`${engine}: ${reason}`, count]));

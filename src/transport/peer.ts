@@ -11,15 +11,15 @@ import { Budget } from '../util/budget.ts';
 import { toHex } from '../util/bytes.ts';
 import type { Millis } from '../util/clock.ts';
 import { earliest } from '../util/clock.ts';
-import { Counters } from '../util/counters.ts';
+import { Counters, countUnder } from '../util/counters.ts';
 import type { RandomSource } from '../util/rng.ts';
 import { type Address, sameAddress } from './address.ts';
 import { classifyDatagram } from './demux.ts';
-import { DtlsClient, type DtlsDropReason, type DtlsFailure, type DtlsIdentity } from './dtls/client.ts';
+import { DtlsClient, type DtlsFailure, type DtlsIdentity } from './dtls/client.ts';
 import type { Fingerprint } from './dtls/fingerprint.ts';
 import { type IceCredentials, IceLite } from './ice/ice-lite.ts';
 import type { DtlsSrtpKeys, SrtpProfile } from './srtp/profile.ts';
-import { type SrtpDropReason, SrtpReceiveContext } from './srtp/receive-context.ts';
+import { SrtpReceiveContext } from './srtp/receive-context.ts';
 import { SrtpSendContext } from './srtp/send-context.ts';
 import type { SrtpReceiveState, SrtpSendState } from './srtp/state.ts';
 
@@ -109,8 +109,7 @@ export class Peer {
   #staleDeadline: Millis | undefined;
   readonly #reserves = new Budget(RESERVE_BURST, RESERVES_PER_SECOND);
   #now: Millis = 0;
-  readonly #endedDtls = new Counters<DtlsDropReason>();
-  readonly #endedSrtp = new Counters<SrtpDropReason>();
+  readonly #endedDrops = new Counters<string>();
   readonly #outputs: PeerOutput[] = [];
 
   constructor(options: PeerOptions, restored?: PeerIdentity) {
@@ -159,14 +158,11 @@ export class Peer {
   /** Counts of everything dropped, also by handshakes and contexts that have ended: `<engine>: <reason>`. */
   get dropCounts(): Counters<string> {
     const all = new Counters<string>();
-    const add = (engine: string, drops: { toJSON(): Record<string, number> } | undefined) => {
-      for (const [reason, count] of Object.entries(drops?.toJSON() ?? {}))
-        all.add(`${engine}: ${reason}`, count);
-    };
-    add('peer', this.drops);
-    add('ice', this.#ice.drops);
-    for (const drops of [this.#endedDtls, this.#dtls?.drops]) add('dtls', drops);
-    for (const drops of [this.#endedSrtp, this.#contexts?.receive.drops]) add('srtp', drops);
+    all.absorb(this.#endedDrops);
+    countUnder(all, 'peer', this.drops);
+    countUnder(all, 'ice', this.#ice.drops);
+    if (this.#dtls !== undefined) countUnder(all, 'dtls', this.#dtls.drops);
+    if (this.#contexts !== undefined) countUnder(all, 'srtp', this.#contexts.receive.drops);
     return all;
   }
 
@@ -364,7 +360,7 @@ export class Peer {
   #destroyContexts(by: StaleKeysEnd): void {
     this.#staleDeadline = undefined;
     if (this.#contexts === undefined) return;
-    this.#endedSrtp.absorb(this.#contexts.receive.drops);
+    countUnder(this.#endedDrops, 'srtp', this.#contexts.receive.drops);
     this.#contexts.send.dispose();
     this.#contexts.receive.dispose();
     this.#contexts = undefined;
@@ -373,7 +369,7 @@ export class Peer {
 
   #endHandshake(): void {
     if (this.#dtls === undefined) return;
-    this.#endedDtls.absorb(this.#dtls.drops);
+    countUnder(this.#endedDrops, 'dtls', this.#dtls.drops);
     this.#dtls.dispose();
     this.#dtls = undefined;
   }

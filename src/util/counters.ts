@@ -28,3 +28,12 @@ export class Counters<Reason extends string> {
     return Object.fromEntries(this.#counts);
   }
 }
+
+/** Adds the counts of one engine to those of many, as `<engine>: <reason>`. */
+export function countUnder<Reason extends string>(
+  all: Counters<string>,
+  engine: string,
+  drops: Counters<Reason>,
+): void {
+  for (const [reason, count] of Object.entries(drops.toJSON())) all.add(`${engine}: ${reason}`, count);
+}

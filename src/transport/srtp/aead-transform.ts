@@ -5,7 +5,7 @@ import {
   createSecretKey,
   type KeyObject,
 } from 'node:crypto';
-import { concat, readUint32 } from '../../util/bytes.ts';
+import { concat } from '../../util/bytes.ts';
 import type { Secret } from '../../util/secret.ts';
 import { SRTP_PROFILES, type SrtpProfile } from './profile.ts';
 import type { PacketKeys, SessionKeys } from './session-keys.ts';
@@ -16,12 +16,12 @@ import {
   SRTCP_WORD_BYTES,
   type SrtcpTrailer,
   type SrtpTransform,
+  ssrcOfRtcp,
+  ssrcOfRtp,
   writeSrtcpWord,
 } from './transform.ts';
 
 const { tagBytes: TAG_BYTES } = SRTP_PROFILES.AEAD_AES_128_GCM;
-const RTP_SSRC_OFFSET = 8;
-const RTCP_SSRC_OFFSET = 4;
 
 /** AES-GCM (RFC 7714). */
 export class AeadTransform implements SrtpTransform {
@@ -78,7 +78,7 @@ export class AeadTransform implements SrtpTransform {
   /** RFC 7714 §8.1: two zero bytes, SSRC and the 48-bit index, xor the salt. */
   #rtpIv(packet: Uint8Array, index: number): Uint8Array {
     const iv = this.#rtp.saltCopy();
-    mixInto(iv, 2, readUint32(packet, RTP_SSRC_OFFSET), 4);
+    mixInto(iv, 2, ssrcOfRtp(packet), 4);
     mixInto(iv, 6, index, 6);
     return iv;
   }
@@ -86,7 +86,7 @@ export class AeadTransform implements SrtpTransform {
   /** RFC 7714 §9.1: two zero bytes, SSRC, two zero bytes and the 31-bit index, xor the salt. */
   #rtcpIv(packet: Uint8Array, index: number): Uint8Array {
     const iv = this.#rtcp.saltCopy();
-    mixInto(iv, 2, readUint32(packet, RTCP_SSRC_OFFSET), 4);
+    mixInto(iv, 2, ssrcOfRtcp(packet), 4);
     mixInto(iv, 8, index, 4);
     return iv;
   }

@@ -1,5 +1,5 @@
 import { createCipheriv, createHmac, createSecretKey, type KeyObject } from 'node:crypto';
-import { concat, equalConstantTime, readUint32 } from '../../util/bytes.ts';
+import { concat, equalConstantTime } from '../../util/bytes.ts';
 import type { Secret } from '../../util/secret.ts';
 import { SRTP_PROFILES } from './profile.ts';
 import type { PacketKeys, SessionKeys } from './session-keys.ts';
@@ -10,13 +10,13 @@ import {
   SRTCP_WORD_BYTES,
   type SrtcpTrailer,
   type SrtpTransform,
+  ssrcOfRtcp,
+  ssrcOfRtp,
   writeSrtcpWord,
 } from './transform.ts';
 
 /** The registered profile truncates the SRTCP tag to 80 bits as well (RFC 5764 §4.1.2). */
 const { tagBytes: TAG_BYTES } = SRTP_PROFILES.AES_CM_128_HMAC_SHA1_80;
-const RTP_SSRC_OFFSET = 8;
-const RTCP_SSRC_OFFSET = 4;
 
 /** AES counter mode with HMAC-SHA1, 80-bit tags (RFC 3711 §4.1.1, §4.2.1). */
 export class CounterModeTransform implements SrtpTransform {
@@ -29,7 +29,7 @@ export class CounterModeTransform implements SrtpTransform {
   }
 
   sealRtp(packet: Uint8Array, headerLength: number, index: number): Uint8Array {
-    const ssrc = readUint32(packet, RTP_SSRC_OFFSET);
+    const ssrc = ssrcOfRtp(packet);
     const payload = this.#rtp.crypt(packet.subarray(headerLength), ssrc, index);
     const sealed = new Uint8Array(packet.length + TAG_BYTES);
     sealed.set(packet.subarray(0, headerLength));
@@ -43,13 +43,13 @@ export class CounterModeTransform implements SrtpTransform {
     if (length < headerLength) return undefined;
     const expected = this.#rtp.tag(datagram.subarray(0, length), rolloverCounter(index));
     if (!equalConstantTime(expected, datagram.subarray(length))) return undefined;
-    const ssrc = readUint32(datagram, RTP_SSRC_OFFSET);
+    const ssrc = ssrcOfRtp(datagram);
     const payload = this.#rtp.crypt(datagram.subarray(headerLength, length), ssrc, index);
     return concat(datagram.subarray(0, headerLength), payload);
   }
 
   sealRtcp(packet: Uint8Array, index: number): Uint8Array {
-    const ssrc = readUint32(packet, RTCP_SSRC_OFFSET);
+    const ssrc = ssrcOfRtcp(packet);
     const encrypted = this.#rtcp.crypt(packet.subarray(RTCP_CLEAR_BYTES), ssrc, index);
     const authenticated = concat(packet.subarray(0, RTCP_CLEAR_BYTES), encrypted, writeSrtcpWord(index));
     return concat(authenticated, this.#rtcp.tag(authenticated));
@@ -61,7 +61,7 @@ export class CounterModeTransform implements SrtpTransform {
     const authenticated = datagram.length - TAG_BYTES;
     const expected = this.#rtcp.tag(datagram.subarray(0, authenticated));
     if (!equalConstantTime(expected, datagram.subarray(authenticated))) return undefined;
-    const ssrc = readUint32(datagram, RTCP_SSRC_OFFSET);
+    const ssrc = ssrcOfRtcp(datagram);
     const encrypted = datagram.subarray(RTCP_CLEAR_BYTES, authenticated - SRTCP_WORD_BYTES);
     return concat(datagram.subarray(0, RTCP_CLEAR_BYTES), this.#rtcp.crypt(encrypted, ssrc, trailer.index));
   }

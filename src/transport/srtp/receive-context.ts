@@ -1,7 +1,7 @@
 import { RekeycastError } from '../../errors.ts';
 import { rtpHeaderLength } from '../../rtp/packet.ts';
 import { nearestExtended } from '../../rtp/sequence.ts';
-import { readUint16, readUint32 } from '../../util/bytes.ts';
+import { readUint16 } from '../../util/bytes.ts';
 import { Counters } from '../../util/counters.ts';
 import { ReplayWindow } from '../replay-window.ts';
 import { createTransform } from './create-transform.ts';
@@ -9,7 +9,7 @@ import { IndexLimit } from './index-limit.ts';
 import { disposeMasterKey, SRTP_PROFILES, type SrtpMasterKey, type SrtpProfile } from './profile.ts';
 import { deriveSessionKeys } from './session-keys.ts';
 import type { SrtpReceiveState } from './state.ts';
-import type { SrtpTransform } from './transform.ts';
+import { type SrtpTransform, ssrcOfRtcp, ssrcOfRtp } from './transform.ts';
 
 /** Indices remembered for each SSRC. RFC 3711 §3.3.2 asks for at least 64; video loses its order by more. */
 export const REPLAY_WINDOW_PACKETS = 1024;
@@ -102,7 +102,7 @@ export class SrtpReceiveContext {
     if (headerLength === undefined || datagram.length < headerLength + tagBytes) {
       return this.#drop('malformed');
     }
-    const ssrc = readUint32(datagram, 8);
+    const ssrc = ssrcOfRtp(datagram);
     const stream = this.#rtp.get(ssrc);
     const sequenceNumber = readUint16(datagram, 2);
     for (const index of indexCandidates(sequenceNumber, stream)) {
@@ -121,7 +121,7 @@ export class SrtpReceiveContext {
     const trailer = this.#transform.readRtcpTrailer(datagram);
     if (trailer === undefined || datagram[0]! >> 6 !== 2) return this.#drop('malformed');
     if (!trailer.encrypted) return this.#drop('unencrypted');
-    const ssrc = readUint32(datagram, 4);
+    const ssrc = ssrcOfRtcp(datagram);
     const stream = this.#rtcp.get(ssrc);
     if (stream === undefined && this.#resumed) return this.#drop('unknownStream');
     if (stream !== undefined && !this.#isFresh(stream, trailer.index)) return undefined;

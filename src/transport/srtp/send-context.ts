@@ -1,6 +1,6 @@
 import { RekeycastError } from '../../errors.ts';
 import { rtpHeaderLength } from '../../rtp/packet.ts';
-import { readUint16, readUint32 } from '../../util/bytes.ts';
+import { readUint16 } from '../../util/bytes.ts';
 import { Counters } from '../../util/counters.ts';
 import { ReplayWindow } from '../replay-window.ts';
 import { createTransform } from './create-transform.ts';
@@ -8,7 +8,7 @@ import { IndexLimit } from './index-limit.ts';
 import { disposeMasterKey, type SrtpMasterKey, type SrtpProfile } from './profile.ts';
 import { deriveSessionKeys } from './session-keys.ts';
 import type { SrtpSendState } from './state.ts';
-import { RTCP_CLEAR_BYTES, type SrtpTransform } from './transform.ts';
+import { RTCP_CLEAR_BYTES, type SrtpTransform, ssrcOfRtp } from './transform.ts';
 
 /** How many SRTCP indices a capture reserves at least. Indices that a resume skips cost nothing on the way out. */
 const SRTCP_SEND_RESERVE = 128;
@@ -96,7 +96,7 @@ export class SrtpSendContext {
     const sequenceNumber = readUint16(packet, 2);
     if (sequenceNumber !== index % SEQUENCE_NUMBERS) throw new RangeError('index is not of this packet');
 
-    const stream = this.#stream(readUint32(packet, 8), index);
+    const stream = this.#stream(ssrcOfRtp(packet), index);
     if (stream === undefined) return this.#drop('unknownStream');
     const { base } = stream;
     if (index < base) return this.#drop('belowBase');

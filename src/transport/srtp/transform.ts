@@ -28,6 +28,10 @@ export const RTCP_CLEAR_BYTES = 8;
 /** Bytes of the E flag with the SRTCP index. */
 export const SRTCP_WORD_BYTES = 4;
 
+/** The SSRC of an RTP packet (RFC 3550 §5.1) and the sender's of an RTCP packet (§6.4.1), both in the clear. */
+export const ssrcOfRtp = (packet: Uint8Array): number => readUint32(packet, 8);
+export const ssrcOfRtcp = (packet: Uint8Array): number => readUint32(packet, 4);
+
 /** The E flag, always set, and the index (RFC 3711 §3.4). */
 export function writeSrtcpWord(index: number): Uint8Array {
   const word = new Uint8Array(SRTCP_WORD_BYTES);
