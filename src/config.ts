@@ -1,10 +1,30 @@
 import { networkInterfaces } from 'node:os';
-import * as z from 'zod/mini';
+import type * as z from 'zod/mini';
 import { RekeycastError } from './errors.ts';
 import type { VideoCodec } from './signaling/sdp.ts';
+import { parseNetwork } from './signaling/visit.ts';
 import type { Address } from './transport/address.ts';
 import { SRTP_PROFILES, type SrtpProfile } from './transport/srtp/profile.ts';
 import type { Millis } from './util/clock.ts';
+import { nearest } from './util/near-miss.ts';
+import {
+  boundHost,
+  command,
+  count,
+  duration,
+  isAddress,
+  isOrigin,
+  isTurnUrl,
+  listOf,
+  listWhere,
+  oneOf,
+  path,
+  port,
+  type SecretSource,
+  secret,
+  type Takes,
+  textWhere,
+} from './util/setting.ts';
 
 /** Everything the server is told, read once. */
 export interface Config {
@@ -13,6 +33,11 @@ export interface Config {
   readonly udpPort: number;
   readonly stateDir: string;
   readonly keysDir: string;
+  readonly keyFile: string | undefined;
+  /** Program and arguments. */
+  readonly keyCommand: readonly string[] | undefined;
+  readonly keyTimeout: Millis;
+  readonly passphraseFile: string | undefined;
   readonly runtimeDir: string | undefined;
   /** `auto`: SRTP contexts are kept in memory-backed storage where there is any. `strict`: they are written nowhere. */
   readonly resume: 'auto' | 'strict';
@@ -23,105 +48,250 @@ export interface Config {
   /** How long a session is kept without its page. */
   readonly sessionTtl: Millis;
   readonly rekeyInterval: Millis | undefined;
-  readonly announced: { readonly address: string | undefined; readonly port: number | undefined };
+  /** Age at which the server's certificate is replaced. */
+  readonly certMaxAge: Millis;
+  /** What a server does before it hands over: nothing, or new keys for everybody. */
+  readonly handoff: 'current' | 'fresh';
+  /** How long a server that drains waits for those whom it has. */
+  readonly shutdownMaxWait: Millis;
+  /** Origins, beside this machine's own names and addresses, under which browsers reach the page. */
+  readonly publicOrigins: readonly string[];
+  readonly announced: { readonly addresses: readonly string[]; readonly port: number | undefined };
+  /** At a time; `undefined`: an address may have as many as there are. */
+  readonly limits: {
+    readonly sessions: number;
+    readonly sessionsPerAddress: number | undefined;
+    readonly connections: number;
+    readonly connectionsPerAddress: number | undefined;
+  };
+  /** Who may come in; everybody where nothing of it is set. */
+  readonly access: {
+    readonly publishToken: SecretSource | undefined;
+    readonly viewToken: SecretSource | undefined;
+    readonly publicKeyFile: string | undefined;
+    readonly audience: string;
+    readonly issuer: string | undefined;
+  };
+  /** Where monitoring asks; nowhere unless told. */
+  readonly admin: { readonly host: string; readonly port: number } | undefined;
+  /** Files of the page's certificate and its key; HTTP without TLS where they are absent. */
+  readonly tls: { readonly cert: string; readonly key: string } | undefined;
+  /** Networks of proxies that may say for whom they ask. */
+  readonly trustedProxies: readonly string[];
+  readonly turn:
+    | { readonly urls: readonly string[]; readonly secret: SecretSource; readonly ttl: Millis }
+    | undefined;
   readonly videoCodecs: readonly VideoCodec[];
   readonly srtpProfiles: readonly SrtpProfile[];
   readonly logLevel: string;
 }
 
-/** A port from `lowest` up. Plain digits: what else JavaScript takes for a number is a slip of the hand. */
-const port = (lowest: 0 | 1) => {
-  const words = `a port, ${lowest} to 65535`;
-  const range = z.number().check(z.minimum(lowest, words), z.maximum(65_535, words));
-  const digits = z.string().check(z.regex(/^\d{1,5}$/, words));
-  return z.pipe(z.pipe(digits, z.transform(Number)), range);
-};
-const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
-const duration = z.pipe(
-  z.string().check(z.regex(/^\d{1,9}(ms|s|m|h)$/, 'a duration such as 500ms, 5s, 10m or 1h')),
-  z.transform((text: string): Millis => Number.parseInt(text, 10) * UNITS[text.replace(/^\d+/, '')]!),
-);
-const oneOf = <const Name extends string>(names: readonly [Name, ...Name[]]) =>
-  z.enum(names, `one of ${names.join(', ')}`);
-const listOf = <Name extends string>(names: readonly [Name, ...Name[]]) =>
-  z.pipe(
-    z.pipe(
-      z.string(),
-      z.transform((text: string) => text.split(',').map((part) => part.trim())),
-    ),
-    z.array(z.enum(names, `a list of ${names.join(', ')}`)),
-  );
-/** Names are not resolved: offers and the UDP socket take addresses only. */
-const boundHost = z.pipe(
-  z.union([z.ipv4(), z.ipv6(), z.literal('localhost')], 'an IP address of this machine, or localhost'),
-  z.transform((host: string) => (host === 'localhost' ? '127.0.0.1' : host)),
-);
+interface Setting<Value> {
+  readonly takes: Takes<Value>;
+  /** As it would be written. A setting without one is `undefined` where it is not set. */
+  readonly default?: string;
+}
 
+const NONE: readonly string[] = Object.freeze([]);
+const text = textWhere('text', () => true);
 const PROFILE_NAMES = Object.keys(SRTP_PROFILES) as [SrtpProfile, ...SrtpProfile[]];
 
-const environment = z.object({
-  HOST: z._default(boundHost, '0.0.0.0'),
-  PORT: z._default(port(0), 8080),
-  UDP_PORT: z.optional(port(0)),
-  STATE_DIR: z._default(z.string(), 'state'),
-  KEYS_DIR: z._default(z.string(), 'keys'),
-  RUNTIME_DIR: z.optional(z.string()),
-  RESUME: z._default(oneOf(['auto', 'strict']), 'auto'),
-  STALE_KEY_TTL: z._default(duration, 5_000),
-  MEDIA_TTL: z._default(duration, 30_000),
-  SESSION_TTL: z._default(duration, 600_000),
-  REKEY_INTERVAL: z.optional(duration),
-  ANNOUNCED_ADDRESS: z.optional(z.union([z.ipv4(), z.ipv6()], 'an IP address')),
-  ANNOUNCED_PORT: z.optional(port(1)),
-  VIDEO_CODECS: z._default(listOf(['VP8', 'H264']), ['VP8', 'H264']),
-  SRTP_PROFILES: z._default(listOf(PROFILE_NAMES), PROFILE_NAMES),
-  LOG_LEVEL: z._default(oneOf(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']), 'info'),
-});
+/** All settings. docs/configuration.md describes them, and a test compares it with this. */
+export const SETTINGS = {
+  HOST: { takes: boundHost, default: '0.0.0.0' },
+  PORT: { takes: port(0), default: '8080' },
+  UDP_PORT: { takes: port(0) },
+  STATE_DIR: { takes: path, default: 'state' },
+  KEYS_DIR: { takes: path, default: 'keys' },
+  SNAPSHOT_KEY_FILE: { takes: path },
+  SNAPSHOT_KEY_COMMAND: { takes: command },
+  SNAPSHOT_KEY_TIMEOUT: { takes: duration('100ms'), default: '10s' },
+  KEYS_PASSPHRASE_FILE: { takes: path },
+  RUNTIME_DIR: { takes: path },
+  RESUME: { takes: oneOf(['auto', 'strict']), default: 'auto' },
+  STALE_KEY_TTL: { takes: duration('100ms'), default: '5s' },
+  MEDIA_TTL: { takes: duration('1s'), default: '30s' },
+  SESSION_TTL: { takes: duration('1s'), default: '10m' },
+  REKEY_INTERVAL: { takes: duration('10s') },
+  CERT_MAX_AGE: { takes: duration('1h'), default: '2160h' },
+  HANDOFF: { takes: oneOf(['current', 'fresh']), default: 'current' },
+  SHUTDOWN_MAX_WAIT: { takes: duration('1s'), default: '10m' },
+  PUBLIC_ORIGIN: {
+    takes: listWhere(
+      'a list of origins as the address bar shows them, such as https://live.example.org',
+      isOrigin,
+    ),
+  },
+  ANNOUNCED_ADDRESS: { takes: listWhere('a list of IP addresses', isAddress) },
+  ANNOUNCED_PORT: { takes: port(1) },
+  MAX_SESSIONS: { takes: count(1, 100_000), default: '2000' },
+  MAX_SESSIONS_PER_ADDRESS: { takes: count(1, 100_000) },
+  MAX_CONNECTIONS: { takes: count(1, 200_000), default: '4000' },
+  MAX_CONNECTIONS_PER_ADDRESS: { takes: count(1, 200_000) },
+  PUBLISH_TOKEN: { takes: secret },
+  PUBLISH_TOKEN_FILE: { takes: path },
+  VIEW_TOKEN: { takes: secret },
+  VIEW_TOKEN_FILE: { takes: path },
+  AUTH_PUBLIC_KEY: { takes: path },
+  AUTH_AUDIENCE: { takes: text, default: 'rekeycast' },
+  AUTH_ISSUER: { takes: text },
+  ADMIN_HOST: { takes: boundHost, default: '127.0.0.1' },
+  ADMIN_PORT: { takes: port(0) },
+  TLS_CERT: { takes: path },
+  TLS_KEY: { takes: path },
+  TRUST_PROXY: {
+    takes: listWhere(
+      'a list of IP addresses and networks, such as 10.0.0.0/8, fd00::/8',
+      (part) => parseNetwork(part) !== undefined,
+    ),
+  },
+  TURN_URLS: { takes: listWhere('a list of TURN servers, such as turn:turn.example.org:3478', isTurnUrl) },
+  TURN_SECRET: { takes: secret },
+  TURN_SECRET_FILE: { takes: path },
+  TURN_TTL: { takes: duration('1m'), default: '24h' },
+  VIDEO_CODECS: { takes: listOf(['VP8', 'H264']), default: 'VP8,H264' },
+  SRTP_PROFILES: { takes: listOf(PROFILE_NAMES), default: PROFILE_NAMES.join(',') },
+  LOG_LEVEL: {
+    takes: oneOf(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']),
+    default: 'info',
+  },
+} as const satisfies Readonly<Record<string, Setting<unknown>>>;
+
+type Name = keyof typeof SETTINGS;
+type Values = {
+  readonly [Key in Name]:
+    | ((typeof SETTINGS)[Key] extends { takes: { schema: z.ZodMiniType<infer Value, string> } }
+        ? Value
+        : never)
+    | ((typeof SETTINGS)[Key] extends { default: string } ? never : undefined);
+};
+type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Reads the environment. Throws `CONFIG_INVALID` naming the variable, what it is and what it takes. An empty variable counts as unset. */
-export function readConfig(env: Readonly<Record<string, string | undefined>>): Config {
-  const set = Object.fromEntries(
-    Object.entries(env).filter(([, value]) => value !== undefined && value !== ''),
-  );
-  const result = environment.safeParse(set);
-  if (!result.success) {
-    const problems = result.error.issues.map((issue) => {
-      const name = String(issue.path[0]);
-      return `${name} is ${JSON.stringify(set[name])}, which is not ${issue.message}`;
-    });
-    throw new RekeycastError('CONFIG_INVALID', [...new Set(problems)].join('; '));
-  }
-  const values = result.data;
+export function readConfig(env: Environment): Config {
+  const values = readValues(env);
   return Object.freeze({
     host: values.HOST,
     port: values.PORT,
     udpPort: values.UDP_PORT ?? values.PORT,
     stateDir: values.STATE_DIR,
     keysDir: values.KEYS_DIR,
+    keyFile: values.SNAPSHOT_KEY_FILE,
+    keyCommand: values.SNAPSHOT_KEY_COMMAND,
+    keyTimeout: values.SNAPSHOT_KEY_TIMEOUT,
+    passphraseFile: values.KEYS_PASSPHRASE_FILE,
     runtimeDir: values.RUNTIME_DIR,
     resume: values.RESUME,
     staleKeyTtl: values.STALE_KEY_TTL,
     mediaTtl: values.MEDIA_TTL,
     sessionTtl: values.SESSION_TTL,
     rekeyInterval: values.REKEY_INTERVAL,
-    announced: { address: values.ANNOUNCED_ADDRESS, port: values.ANNOUNCED_PORT },
+    certMaxAge: values.CERT_MAX_AGE,
+    handoff: values.HANDOFF,
+    shutdownMaxWait: values.SHUTDOWN_MAX_WAIT,
+    publicOrigins: values.PUBLIC_ORIGIN ?? NONE,
+    announced: Object.freeze({ addresses: values.ANNOUNCED_ADDRESS ?? NONE, port: values.ANNOUNCED_PORT }),
+    limits: Object.freeze({
+      sessions: values.MAX_SESSIONS,
+      sessionsPerAddress: values.MAX_SESSIONS_PER_ADDRESS,
+      connections: values.MAX_CONNECTIONS,
+      connectionsPerAddress: values.MAX_CONNECTIONS_PER_ADDRESS,
+    }),
+    access: Object.freeze({
+      publishToken: secretOf(values, 'PUBLISH_TOKEN'),
+      viewToken: secretOf(values, 'VIEW_TOKEN'),
+      publicKeyFile: values.AUTH_PUBLIC_KEY,
+      audience: values.AUTH_AUDIENCE,
+      issuer: values.AUTH_ISSUER,
+    }),
+    admin:
+      values.ADMIN_PORT === undefined
+        ? undefined
+        : Object.freeze({ host: values.ADMIN_HOST, port: values.ADMIN_PORT }),
+    tls: tlsOf(values),
+    trustedProxies: values.TRUST_PROXY ?? NONE,
+    turn: turnOf(values),
     videoCodecs: values.VIDEO_CODECS,
     srtpProfiles: values.SRTP_PROFILES,
     logLevel: values.LOG_LEVEL,
   });
 }
 
+function tlsOf({ TLS_CERT: cert, TLS_KEY: key }: Values): Config['tls'] {
+  if (cert !== undefined && key !== undefined) return Object.freeze({ cert, key });
+  const [set, other, path] =
+    cert === undefined ? ['TLS_KEY', 'TLS_CERT', key] : ['TLS_CERT', 'TLS_KEY', cert];
+  if (path === undefined) return undefined;
+  throw new RekeycastError(
+    'CONFIG_INVALID',
+    `${set} is ${JSON.stringify(path)}, and ${other} is not set: they belong together`,
+  );
+}
+
+function turnOf(values: Values): Config['turn'] {
+  const { TURN_URLS: urls, TURN_TTL: ttl } = values;
+  const secret = secretOf(values, 'TURN_SECRET');
+  if (urls !== undefined && secret !== undefined) return Object.freeze({ urls, secret, ttl });
+  if (urls === undefined && secret === undefined) return undefined;
+  throw new RekeycastError(
+    'CONFIG_INVALID',
+    urls === undefined
+      ? `${secret?.name} is set, and TURN_URLS is not: there is no TURN server that it would be for`
+      : `TURN_URLS is ${JSON.stringify(urls.join(','))}, and neither TURN_SECRET nor TURN_SECRET_FILE is set: without it the TURN server lets nobody in`,
+  );
+}
+
+type SecretName = { [Key in Name]: `${Key}_FILE` extends Name ? Key : never }[Name];
+
+/** A secret stands in a variable or in the file that one names, which other processes of this user do not see. */
+function secretOf(values: Values, name: SecretName): SecretSource | undefined {
+  const [value, file] = [values[name], values[`${name}_FILE`]];
+  if (value !== undefined && file !== undefined) {
+    const words = `${name}_FILE is ${JSON.stringify(file)}, and ${name} is set as well: one of them has to go`;
+    throw new RekeycastError('CONFIG_INVALID', words);
+  }
+  if (value !== undefined) return Object.freeze({ name, value });
+  return file === undefined ? undefined : Object.freeze({ name: `${name}_FILE`, file });
+}
+
+/** Words about variables that look like a slip of the hand in one of ours: they have no effect, which nobody would notice. */
+export function findSlips(env: Environment): readonly string[] {
+  return Object.keys(env).flatMap((name) => {
+    const meant = name in SETTINGS ? undefined : nearest(name, Object.keys(SETTINGS));
+    if (meant === undefined || env[meant]) return [];
+    return [`${name} is no setting and has no effect: did you mean ${meant}?`];
+  });
+}
+
+/** All that is wrong is said at once. */
+function readValues(env: Environment): Values {
+  const problems: string[] = [];
+  const read = (name: string, { takes, default: fallback }: Setting<unknown>): unknown => {
+    const text = env[name] || fallback;
+    if (text === undefined) return undefined;
+    const result = takes.schema.safeParse(text);
+    if (result.success) return result.data;
+    const shown = takes.hidden ? `${text.length} characters long (not shown)` : JSON.stringify(text);
+    // One for each variable: each part of a list may be wrong, and the whole list is shown each time.
+    problems.push(`${name} is ${shown}, which is not ${result.error.issues[0]!.message}`);
+    return undefined;
+  };
+  const values = Object.entries(SETTINGS).map(([name, setting]) => [name, read(name, setting)]);
+  if (problems.length > 0) throw new RekeycastError('CONFIG_INVALID', problems.join('; '));
+  return Object.fromEntries(values) as Values;
+}
+
 /**
- * The addresses that go into offers: the announced one, or the one the server is bound to, or, bound to all, every address of this
+ * The addresses that go into offers: those announced, or the one the server is bound to, or, bound to all, every address of this
  * machine, loopback last (a page on this machine has nothing better).
  */
 export function candidateAddresses(config: Config, boundPort: number): readonly Address[] {
-  const port = config.announced.port ?? boundPort;
-  if (config.announced.address !== undefined) return [{ ip: config.announced.address, port }];
+  const { addresses, port = boundPort } = config.announced;
+  if (addresses.length > 0) return addresses.map((ip) => ({ ip, port }));
   const any = config.host === '0.0.0.0' || config.host === '::';
   if (!any) return [{ ip: config.host, port }];
   return Object.values(networkInterfaces())
-    .flatMap((addresses) => addresses ?? [])
+    .flatMap((found) => found ?? [])
     .filter(
       ({ family, address }) => family === 'IPv4' || (config.host === '::' && !address.startsWith('fe80:')),
     )

@@ -9,13 +9,20 @@ export type ErrorCode =
   | 'KEY_MODE_TOO_OPEN'
   | 'KEY_MISSING'
   | 'KEY_INVALID'
+  | 'KEY_SOURCE_FAILED'
+  | 'KEY_SOURCE_READ_ONLY'
   | 'STATE_UNWRITABLE'
   | 'STATE_IN_USE'
   | 'SEALED_FILE_INVALID'
   | 'SERVER_UNRESPONSIVE'
+  | 'HANDOVER_REFUSED'
   | 'SECRET_DISPOSED'
   | 'NONCE_REUSE';
 
+/**
+ * Everything that this program throws on purpose. `code` is for programs and stays; the message is for people: what was asked, why not, what to
+ * do. `cause` is kept.
+ */
 export class RekeycastError extends Error {
   readonly code: ErrorCode;
 

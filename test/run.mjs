@@ -5,8 +5,8 @@
 import { existsSync } from 'node:fs';
 import { startVitest } from 'vitest/node';
 
-const FOLDERS = ['unit', 'scenario', 'interop', 'security', 'fuzz', 'e2e'];
-const ONE_AT_A_TIME = new Set(['interop', 'security', 'e2e']);
+const FOLDERS = ['unit', 'scenario', 'interop', 'security', 'fuzz', 'packaging', 'e2e'];
+const ONE_AT_A_TIME = new Set(['interop', 'security', 'packaging', 'e2e']);
 
 const wanted = process.argv.slice(2);
 const folders = FOLDERS.filter(

@@ -1,15 +1,28 @@
-/** Builds dist/ (the server with its dependencies in a few files: less to look for is a shorter start) and public/client.js (the page). */
-import { rmSync } from 'node:fs';
+/**
+ * Builds dist/ (the server with its dependencies in a few files: less to look for is a shorter start; and the libraries, of the server and of the
+ * page) and public/client.js (the page).
+ */
+import { rmSync, writeFileSync } from 'node:fs';
 import { build } from 'esbuild';
+import { licensesOf } from './licenses.mjs';
 
 // Some dependencies are CommonJS and call require for Node's own modules.
 const REQUIRE =
   "import { createRequire as createRequireForBundle } from 'node:module'; const require = createRequireForBundle(import.meta.url);";
 
 rmSync('dist', { recursive: true, force: true });
-await Promise.all([
-  build({
-    entryPoints: { rekeycast: 'src/cli/main.ts' },
+const results = await Promise.all([
+  // Apart: what the library shares with the program would be files of its own, which the program had to look for.
+  buildForNode({ rekeycast: 'src/cli/main.ts' }),
+  buildForNode({ index: 'src/index.ts' }),
+  buildForBrowsers('src/client/main.ts', 'public/client.js'),
+  buildForBrowsers('src/client/index.ts', 'dist/client.js'),
+]);
+writeFileSync('dist/THIRD-PARTY-LICENSES.txt', licensesOf(results.map(({ metafile }) => metafile)));
+
+function buildForNode(entryPoints) {
+  return build({
+    entryPoints,
     outdir: 'dist',
     chunkNames: '[name]-[hash]',
     bundle: true,
@@ -23,15 +36,20 @@ await Promise.all([
     sourcemap: true,
     minify: true,
     logLevel: 'warning',
-  }),
-  build({
-    entryPoints: ['src/client/main.ts'],
-    outfile: 'public/client.js',
+    metafile: true,
+  });
+}
+
+function buildForBrowsers(entryPoint, outfile) {
+  return build({
+    entryPoints: [entryPoint],
+    outfile,
     bundle: true,
     format: 'esm',
     platform: 'browser',
     target: 'es2022',
     minify: true,
     logLevel: 'warning',
-  }),
-]);
+    metafile: true,
+  });
+}

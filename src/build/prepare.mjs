@@ -20,6 +20,9 @@ const TEST_PROGRAMS = [
   { program: '/usr/bin/firefox-esr', debian: 'firefox-esr' },
   { program: '/usr/bin/openssl', debian: 'openssl' },
   { program: '/usr/bin/gnutls-serv', debian: 'gnutls-bin' },
+  { program: '/usr/bin/turnserver', debian: 'coturn' },
+  { program: '/usr/bin/systemd-socket-activate', debian: 'systemd' },
+  { program: '/usr/bin/promtool', debian: 'prometheus' },
 ];
 
 if (MAJOR < 20 || (MAJOR === 20 && MINOR < 19))

@@ -6,7 +6,9 @@ import {
   MAX_ADMIN_LINE_BYTES,
   parseAdminResponse,
 } from '../keyring/admin-protocol.ts';
+import { readRunFile } from '../snapshot/run-file.ts';
 import { errorCode } from '../util/file-system.ts';
+import { printable } from '../util/printable.ts';
 
 export type AdminAnswer =
   | { readonly kind: 'answer'; readonly response: AdminResponse }
@@ -17,11 +19,12 @@ export type AdminAnswer =
 
 const ANSWER_TIMEOUT_MS = 10_000;
 
-/** Asks the running server one thing. Never rejects. */
+/** Asks the running server one thing, and hangs up when the signal is given. Never rejects. */
 export function askServer(
   path: string,
   request: AdminRequest,
   timeoutMs = ANSWER_TIMEOUT_MS,
+  stop?: AbortSignal,
 ): Promise<AdminAnswer> {
   return new Promise((resolve) => {
     const socket = connect({ path });
@@ -36,6 +39,9 @@ export function askServer(
         ? { kind: 'silent', why: 'its answer makes no sense' }
         : { kind: 'answer', response };
     };
+    const hangUp = (): void => finish({ kind: 'silent', why: 'it was not waited for' });
+    if (stop?.aborted) hangUp();
+    stop?.addEventListener('abort', hangUp, { once: true });
     socket.setEncoding('utf8');
     socket.setTimeout(timeoutMs, () => finish({ kind: 'silent', why: `no answer within ${timeoutMs} ms` }));
     socket.on('connect', () => socket.write(formatAdminLine(request)));
@@ -57,6 +63,16 @@ export function askServer(
   });
 }
 
+/** Asks the server that runs on a STATE_DIR. Its socket is looked up each time: the next process may have another one. */
+export async function askServerOf(
+  stateDir: string,
+  request: AdminRequest,
+  timeoutMs?: number,
+): Promise<AdminAnswer> {
+  const socket = readRunFile(stateDir)?.adminSocket;
+  return socket === undefined ? { kind: 'nobody' } : askServer(socket, request, timeoutMs);
+}
+
 /** Why it did not do what it was asked, in words; `undefined` where it did. */
 export function refusalOf(answer: AdminAnswer): string | undefined {
   switch (answer.kind) {
@@ -65,6 +81,6 @@ export function refusalOf(answer: AdminAnswer): string | undefined {
     case 'silent':
       return answer.why;
     case 'answer':
-      return answer.response.ok ? undefined : answer.response.error;
+      return answer.response.ok ? undefined : printable(answer.response.error);
   }
 }

@@ -1,40 +1,69 @@
 #!/usr/bin/env node
-/** The `rekeycast` command. Exit codes: 0 done, 1 failed, 2 called wrongly. */
+/** The `rekeycast` command. Exit codes: 0 done, 1 failed, 2 called wrongly, 3 (keys) something is left to do. */
 import module from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { RekeycastError } from '../errors.ts';
+import { harden } from './harden.ts';
 
 const HELP = `rekeycast - a WebRTC broadcast server that survives kill -9 on fresh keys
 
 Usage:
 
   rekeycast serve          run the server in the foreground
+  rekeycast status         what it does: sessions, keys, media, drops, snapshots; --watch for a live view
+  rekeycast health         whether the server is alive, or ready: for container engines and scripts
   rekeycast rekey          replace the keys of every live session, unnoticed
-  rekeycast keys status    show the snapshot keys
-  rekeycast keys rotate    replace the snapshot key
+  rekeycast drain          let nobody new in, and end when the last has left
+  rekeycast keys           show, replace and check the snapshot keys: status, rotate and others
+  rekeycast certificate    show and replace the certificate by which browsers know the server
+  rekeycast snapshot       inspect what was written down, without opening it
 
-Settings are environment variables: HOST, PORT, UDP_PORT, STATE_DIR, KEYS_DIR, RUNTIME_DIR and others; see README.md.
+Settings are environment variables: HOST, PORT, UDP_PORT, STATE_DIR, KEYS_DIR, RUNTIME_DIR and others; see docs/configuration.md.
+rekeycast <command> --help says more about one of them.
 `;
 
 type CompileCache = { readonly enableCompileCache?: (directory: string) => unknown };
 
 async function main(argv: readonly string[]): Promise<number> {
   const [command, ...rest] = argv;
+  const warnings = harden();
   switch (command) {
     case 'serve': {
       // Where Node can (22.8 and later), compiled code is kept beside the program: a restart is shorter by what compiling takes. Not in
       // Node's default place, a directory of /tmp that another user could have laid.
       (module as CompileCache).enableCompileCache?.(fileURLToPath(new URL('.cache', import.meta.url)));
       const { serve } = await import('./serve.ts');
-      return serve(rest);
+      return serve(rest, warnings);
     }
     case 'keys': {
       const { runKeys } = await import('./keys.ts');
       return runKeys(rest, process.env, process);
     }
+    case 'certificate': {
+      const { runCertificate } = await import('./certificate.ts');
+      return runCertificate(rest, process.env, process);
+    }
+    case 'snapshot': {
+      const { runSnapshot } = await import('./snapshot.ts');
+      return runSnapshot(rest, process.env, process);
+    }
     case 'rekey': {
       const { rekey } = await import('./rekey.ts');
       return rekey(rest, process.env, process);
+    }
+    case 'status': {
+      const { status } = await import('./status.ts');
+      // Who reads has read enough (`| head`).
+      process.stdout.once('error', () => process.exit(0));
+      return status(rest, process.env, process);
+    }
+    case 'drain': {
+      const { drain } = await import('./drain.ts');
+      return drain(rest, process.env, process);
+    }
+    case 'health': {
+      const { health } = await import('./health.ts');
+      return health(rest, process.env, process);
     }
     case 'help':
     case '--help':

@@ -1,31 +1,106 @@
-import { readConfig } from '../config.ts';
+import { once } from 'node:events';
+import inspector from 'node:inspector';
+import { findSlips, readConfig } from '../config.ts';
 import { createLog } from '../log.ts';
-import { startServer } from '../server/server.ts';
+import { inheritedSockets, LISTEN_VARIABLES } from '../server/inherited-sockets.ts';
+import { type RunningServer, startServer } from '../server/server.ts';
+import { notifyServiceManager } from './service-manager.ts';
+import { findPredecessor, type Takeover } from './takeover.ts';
 
-/** `rekeycast serve`: runs until SIGTERM or SIGINT. A second signal ends it at once. */
-export async function serve(argv: readonly string[]): Promise<number> {
-  if (argv.length > 0) {
-    process.stderr.write('rekeycast serve takes no arguments: its settings are environment variables\n');
+const HELP = `rekeycast serve - run the server in the foreground
+
+Usage:
+
+  rekeycast serve [--takeover]
+
+  --takeover   where a server runs on STATE_DIR already: load everything beside it, then have it hand over and end. It goes on as long as anything is
+               wrong here. Where none runs, start as usual
+
+Settings are environment variables; see docs/configuration.md. SIGTERM and SIGINT end it, and nobody is lost; a second one ends it at once.
+`;
+
+/** `rekeycast serve`: runs until SIGTERM or SIGINT. A second signal ends it at once. `warnings` are for the log. */
+export async function serve(argv: readonly string[], warnings: readonly string[] = []): Promise<number> {
+  const [option, surplus] = argv;
+  if (option === '--help' || option === '-h') {
+    process.stdout.write(HELP);
+    return 0;
+  }
+  if (surplus !== undefined || (option !== undefined && option !== '--takeover')) {
+    process.stderr.write(`rekeycast serve: there is no "${surplus ?? option}" to it\n\n${HELP}`);
     return 2;
   }
   const config = readConfig(process.env);
   const log = createLog(config.logLevel);
+  for (const message of warnings) log.warn({ event: 'core-dumps' }, message);
+  if (inspector.url() !== undefined)
+    log.warn({ event: 'inspector' }, 'a debugger may attach (--inspect): whoever does reads every key');
   // The order matters only to people: the signal handlers have to be there before anybody can see that the server is.
-  const stopped = new Promise<NodeJS.Signals>((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-      process.once(signal, () => {
-        process.once(signal, () => process.exit(1));
-        resolve(signal);
-      });
-    }
-  });
-  const server = await startServer(config, log);
+  const stop = stopOnSignal();
+  const inherited = inheritedSockets(process.env, process.pid);
+  for (const name of LISTEN_VARIABLES) delete process.env[name];
+  if (inherited.ignored !== undefined) log.warn({ event: 'sockets-ignored' }, inherited.ignored);
+  let takeover: Takeover | undefined;
+  let server: RunningServer;
+  try {
+    const found = option === undefined ? undefined : await findPredecessor(config, log, { inherited, stop });
+    takeover = found;
+    server = await startServer(config, log, {
+      inherited,
+      stop,
+      ...(found === undefined ? {} : { takeOver: () => found.take() }),
+    });
+  } catch (error) {
+    if (takeover !== undefined) log.error({ event: 'takeover-failed' }, takeover.standing);
+    if (!stop.aborted || error !== stop.reason) throw error;
+    log.info({ event: 'stopping', signal: stop.reason }, 'before it had started; no snapshot was touched');
+    return leaveSoon();
+  } finally {
+    // Compares the whole environment with every setting: the first packet does not wait for that.
+    for (const message of findSlips(process.env)) log.warn({ event: 'unknown-setting' }, message);
+  }
+  if (inherited.udp !== undefined || inherited.tcp !== undefined) {
+    const given = (['udp', 'tcp'] as const).filter((kind) => inherited[kind] !== undefined);
+    log.info({ event: 'sockets-inherited', given, port: server.port, udpPort: server.udpPort });
+  }
   const host = config.host === '0.0.0.0' || config.host === '::' ? 'localhost' : config.host;
   process.stdout.write(
-    `Open http://${host.includes(':') ? `[${host}]` : host}:${server.port} to access this demo\n`,
+    `Open ${config.tls === undefined ? 'http' : 'https'}://${host.includes(':') ? `[${host}]` : host}:${server.port} to access this demo\n`,
   );
-  const signal = await stopped;
-  log.info({ event: 'stopping', signal });
+  notifyServiceManager(['READY=1'], process.env).then((problem) => {
+    if (problem === undefined) return;
+    log.error(
+      { event: 'service-manager-not-told', problem },
+      'the service manager could not be told that the server is ready: it will take it for one that hangs',
+    );
+  });
+  const signalled = stop.aborted ? Promise.resolve() : once(stop, 'abort');
+  const reason = await Promise.race([
+    signalled.then(() => undefined),
+    server.drained,
+    server.handedOver.then(() => 'handed-over'),
+  ]);
+  log.info({ event: 'stopping', ...(reason === undefined ? { signal: stop.reason } : { reason }) });
   await server.shutdown();
+  return leaveSoon();
+}
+
+/** What still holds the process when all is written (a page that does not close, a key command that hangs) does not hold it for longer. */
+const LINGER_MS = 300;
+
+/** Given by the first signal, with its name as the reason; the second one ends the process at once. */
+function stopOnSignal(): AbortSignal {
+  const stop = new AbortController();
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => {
+      if (stop.signal.aborted) process.exit(1);
+      stop.abort(signal);
+    });
+  }
+  return stop.signal;
+}
+
+function leaveSoon(): number {
+  setTimeout(() => process.exit(0), LINGER_MS).unref();
   return 0;
 }

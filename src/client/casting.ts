@@ -27,6 +27,11 @@ export class Casting {
   #publishing = false;
   #heldOffer: OfferMessage | undefined;
 
+  /** @param role `viewer`: declines until somebody asks to broadcast. */
+  constructor(role: 'any' | 'viewer' = 'any') {
+    if (role === 'viewer') this.#refusal = 'viewer';
+  }
+
   get role(): Role | undefined {
     return this.#role;
   }
@@ -69,7 +74,7 @@ export class Casting {
     this.#heldOffer = undefined;
   }
 
-  handleBroadcasterPresent(): void {
+  handleRefused(): void {
     this.#publishing = false;
     if (this.#role === 'viewer') this.close();
   }

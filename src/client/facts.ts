@@ -9,6 +9,7 @@ import type { CertificateDigest, CertificateVerdict } from './certificate.ts';
  * - `rekeying`: new keys are being agreed on, on the same connection
  * - `interrupted`: the media connection is down, signaling is up
  * - `reconnecting`: signaling is lost; the media may well go on
+ * - `locked`: the server does not let the page in without a token, or with this one
  * - `stopped`: the page does not come back by itself
  */
 export type PageState =
@@ -19,8 +20,10 @@ export type PageState =
   | 'rekeying'
   | 'interrupted'
   | 'reconnecting'
+  | 'locked'
   | 'stopped';
 
+/** Why this page does not broadcast. */
 export type CameraProblem =
   | 'camera-denied'
   | 'camera-missing'
@@ -29,13 +32,21 @@ export type CameraProblem =
   | 'camera-lost'
   | 'camera-failed';
 
+/** What another token would help against. */
+export type AccessProblem = 'token-required' | 'token-refused' | 'token-expired' | 'publish-forbidden';
+
+/** What stands between the visitor and the broadcast, or did until a moment ago. */
 export type Problem =
   | CameraProblem
   | 'broadcaster-present'
   | 'room-full'
+  | 'too-many-visits'
+  | 'shutting-down'
+  | AccessProblem
   | 'rate-limited'
   | 'superseded'
   | 'left'
+  | 'unreachable'
   | 'refused';
 
 /** What the page shows: in words on its face, and as data attributes of `<main id="app">`. */
@@ -62,4 +73,6 @@ export interface Facts {
   readonly picture: boolean;
   readonly canBroadcast: boolean;
   readonly canStop: boolean;
+  /** The visitor is asked for a token. */
+  readonly asksForToken: boolean;
 }

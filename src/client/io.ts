@@ -1,4 +1,4 @@
-import type { ClientMessage, ServerMessage } from '../signaling/protocol.ts';
+import type { ClientMessage, IceServer, ServerMessage } from '../signaling/protocol.ts';
 import type { Millis } from '../util/clock.ts';
 import type { CertificateDigest } from './certificate.ts';
 import type { ApplyOffer, PeerState } from './connections.ts';
@@ -32,6 +32,8 @@ export type PageInput =
   | { readonly kind: 'certificate'; readonly digest: CertificateDigest }
   | { readonly kind: 'cameraReady' }
   | { readonly kind: 'cameraGone'; readonly problem: CameraProblem }
+  /** The visitor has a token: it came with the link, or was typed in. */
+  | { readonly kind: 'token'; readonly token: string }
   | { readonly kind: 'press'; readonly button: 'broadcast' | 'stop' };
 
 /** What the page wants done. */
@@ -40,6 +42,8 @@ export type PageOutput =
   | { readonly kind: 'openSocket'; readonly attempt: number; readonly protocols: readonly string[] }
   | { readonly kind: 'closeSocket'; readonly attempt: number }
   | { readonly kind: 'send'; readonly message: ClientMessage }
+  /** For connections that are made, and offers that are answered, from now on. */
+  | { readonly kind: 'useRelays'; readonly servers: readonly IceServer[] }
   | ApplyOffer
   | { readonly kind: 'show'; readonly peer: number | undefined }
   | { readonly kind: 'closePeer'; readonly peer: number }

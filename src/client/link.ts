@@ -1,4 +1,5 @@
 import {
+  ACCESS_SUBPROTOCOL_PREFIX,
   CLOSE_CODE,
   formatPosition,
   type PagePosition,
@@ -60,6 +61,7 @@ export class Link {
   #lookingSince: Millis | undefined;
   #refusals = 0;
   #token: string | undefined;
+  #access: string | undefined;
 
   constructor(options: LinkOptions) {
     this.#options = options;
@@ -76,6 +78,15 @@ export class Link {
   /** The token is held here only: in memory, never in a URL or in the browser's storage. */
   setToken(token: string | undefined): void {
     this.#token = token;
+  }
+
+  /** What lets the page in, as a subprotocol can carry it. From the next WebSocket on; where the link has stopped, it starts again. */
+  setAccess(access: string | undefined, now: Millis): void {
+    this.#access = access;
+    if (this.#state === 'open') this.comeBackIn(0, now);
+    if (this.#state !== 'stopped') return;
+    this.#state = 'idle';
+    this.start(now);
   }
 
   start(now: Millis): void {
@@ -179,8 +190,10 @@ export class Link {
   }
 
   #protocols(): string[] {
-    if (this.#token === undefined) return [SUBPROTOCOL];
-    const protocols = [SUBPROTOCOL, TOKEN_SUBPROTOCOL_PREFIX + this.#token];
+    const protocols: string[] = [SUBPROTOCOL];
+    if (this.#access !== undefined) protocols.push(ACCESS_SUBPROTOCOL_PREFIX + this.#access);
+    if (this.#token === undefined) return protocols;
+    protocols.push(TOKEN_SUBPROTOCOL_PREFIX + this.#token);
     const at = this.#options.position();
     if (at !== undefined) protocols.push(formatPosition(at));
     return protocols;

@@ -1,4 +1,4 @@
-import type { ServerMessage, SignalingErrorCode } from '../signaling/protocol.ts';
+import type { IceServer, ServerMessage, SignalingErrorCode } from '../signaling/protocol.ts';
 
 type Fields = Record<string, unknown>;
 
@@ -20,6 +20,14 @@ const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (val
 const isFlag = (value: unknown): boolean => typeof value === 'boolean';
 const isRole = (value: unknown): boolean => value === 'broadcaster' || value === 'viewer';
 const isKind = (value: unknown): boolean => value === 'first' || value === 'rekey' || value === 'replacement';
+const isTexts = (value: unknown): boolean => Array.isArray(value) && value.length > 0 && value.every(isText);
+const isServers = (value: unknown): boolean =>
+  Array.isArray(value) &&
+  value.length > 0 &&
+  value.every(
+    (server: Partial<IceServer> | null) =>
+      isTexts(server?.urls) && isText(server?.username) && isText(server?.credential),
+  );
 const isErrorCode = (value: unknown): boolean => ERROR_CODES.has(value as SignalingErrorCode);
 
 const ERROR_CODES: ReadonlySet<SignalingErrorCode> = new Set([
@@ -31,6 +39,13 @@ const ERROR_CODES: ReadonlySet<SignalingErrorCode> = new Set([
   'SDP_INVALID',
   'RATE_LIMITED',
   'ROOM_FULL',
+  'ACCESS_REQUIRED',
+  'ACCESS_REFUSED',
+  'ACCESS_EXPIRED',
+  'PUBLISH_FORBIDDEN',
+  'TOO_MANY_VISITS',
+  'SHUTTING_DOWN',
+  'UNREACHABLE',
 ] satisfies SignalingErrorCode[]);
 
 type Shape<Type extends ServerMessage['type']> = {
@@ -43,6 +58,7 @@ const SHAPE_OF: { readonly [Type in ServerMessage['type']]: Shape<Type> } = {
   welcome: { session: isText, token: isText, resumed: isFlag, instance: isText, role: isRole },
   role: { role: isRole },
   offer: { connection: isCount, offer: isCount, epoch: isCount, kind: isKind, role: isRole, sdp: isText },
+  relays: { servers: isServers },
   keyed: { connection: isCount, epoch: isCount },
   close: { connection: isCount },
   room: { viewers: isCount, onAir: isFlag },

@@ -3,7 +3,7 @@ import { earliest, type Millis } from '../util/clock.ts';
 import { Casting, type CastingOutput } from './casting.ts';
 import { CertificateWatch } from './certificate.ts';
 import { Connections, type ConnectionsOutput, type OfferMessage, type PeerState } from './connections.ts';
-import type { Facts, PageState, Problem } from './facts.ts';
+import type { AccessProblem, Facts, PageState, Problem } from './facts.ts';
 import { GapMeter } from './gaps.ts';
 import type { PageInput, PageOutput } from './io.ts';
 import { Link, type LinkOutput } from './link.ts';
@@ -11,15 +11,46 @@ import { Link, type LinkOutput } from './link.ts';
 export interface PageOptions {
   /** The browser starts a new DTLS association when the fingerprint changes. */
   readonly rekeyInPlace: boolean;
+  /** `viewer`: leaves the broadcast to others until somebody presses the button. */
+  readonly role?: 'any' | 'viewer';
   readonly jitter: () => number;
 }
 
 /** The server answers a join and a resume in one turn; silence means a host that is gone. */
 const REPLY_TIMEOUT_MS = 5_000;
-/** A full room is not asked again before. */
-const FULL_DELAY_MS = 10_000;
+/** Who was turned away does not ask again before. */
+const TURNED_AWAY_DELAY_MS = 10_000;
+/** The network that let no media through may be another by then; until then the place is somebody else's. */
+const UNREACHABLE_DELAY_MS = 60_000;
+/** Why a page does not come back by itself, by the code of its close. */
+const ENDS: ReadonlyMap<number, Problem> = new Map([
+  [CLOSE_CODE.superseded, 'superseded'],
+  [CLOSE_CODE.left, 'left'],
+  [CLOSE_CODE.unreachable, 'unreachable'],
+]);
+/** What the server says of tokens. */
+const ACCESS_PROBLEMS = {
+  ACCESS_REQUIRED: 'token-required',
+  ACCESS_REFUSED: 'token-refused',
+  ACCESS_EXPIRED: 'token-expired',
+  PUBLISH_FORBIDDEN: 'publish-forbidden',
+} as const satisfies Readonly<Record<string, AccessProblem>>;
+const ASKS_FOR_TOKEN: ReadonlySet<Problem> = new Set(Object.values(ACCESS_PROBLEMS));
 /** What new keys show to be over. */
-const PASSING: ReadonlySet<Problem> = new Set(['room-full', 'rate-limited', 'refused']);
+const PASSING: ReadonlySet<Problem> = new Set([
+  'room-full',
+  'too-many-visits',
+  'shutting-down',
+  'rate-limited',
+  'unreachable',
+  'refused',
+]);
+/** Why a page is not taken in now, and may be in a while. */
+const TURNED_AWAY = {
+  ROOM_FULL: 'room-full',
+  TOO_MANY_VISITS: 'too-many-visits',
+  SHUTTING_DOWN: 'shutting-down',
+} as const satisfies Readonly<Record<string, Problem>>;
 
 /**
  * The page as a state machine: `handle` one input, then drain `pollOutput` until `undefined`; call `handleTimeout` when `nextTimeout`
@@ -34,14 +65,14 @@ const PASSING: ReadonlySet<Problem> = new Set(['room-full', 'rate-limited', 'ref
 export class Page {
   readonly #outputs: PageOutput[] = [];
   readonly #link: Link;
-  readonly #casting = new Casting();
+  readonly #casting: Casting;
   readonly #connections = new Connections();
   readonly #gaps = new GapMeter();
   readonly #certificates = new CertificateWatch();
   /** Offers of the present link without an answer: after a reconnect the server makes new ones. */
   readonly #openOffers = new Set<string>();
   #rekeyInPlace: boolean;
-  #presence: 'new' | 'welcome' | 'lost' | 'stopped' = 'new';
+  #presence: 'new' | 'welcome' | 'lost' | 'locked' | 'stopped' = 'new';
   #outageFrom: Millis | undefined;
   #viewers = 0;
   #onAir = false;
@@ -53,6 +84,7 @@ export class Page {
 
   constructor(options: PageOptions) {
     this.#rekeyInPlace = options.rekeyInPlace;
+    this.#casting = new Casting(options.role);
     this.#link = new Link({
       jitter: options.jitter,
       mediaAlive: () => this.#connections.alive,
@@ -100,6 +132,7 @@ export class Page {
       picture: role === 'broadcaster' ? camera === 'open' : this.#onAir,
       canBroadcast: welcome && role === 'viewer' && !publishing && !this.#onAir,
       canStop: role === 'broadcaster' && camera === 'open',
+      asksForToken: this.#problem !== undefined && ASKS_FOR_TOKEN.has(this.#problem),
     };
   }
 
@@ -158,6 +191,9 @@ export class Page {
       case 'cameraGone':
         if (this.#casting.handleCameraGone(input.problem)) this.#problem = input.problem;
         break;
+      case 'token':
+        this.#enter(input.token, now);
+        break;
       case 'press':
         this.#problem = undefined;
         if (input.button === 'broadcast') this.#casting.broadcast();
@@ -177,6 +213,9 @@ export class Page {
       case 'offer':
         this.#roleMayChange(message.role);
         this.#casting.handleOffer(message);
+        break;
+      case 'relays':
+        this.#outputs.push({ kind: 'useRelays', servers: message.servers });
         break;
       case 'keyed':
         this.#keyed(message.connection, message.epoch);
@@ -237,11 +276,13 @@ export class Page {
         break;
       case 'BROADCASTER_PRESENT':
         this.#problem = 'broadcaster-present';
-        this.#casting.handleBroadcasterPresent();
+        this.#casting.handleRefused();
         break;
       case 'ROOM_FULL':
-        this.#problem = 'room-full';
-        this.#link.comeBackIn(FULL_DELAY_MS, now);
+      case 'TOO_MANY_VISITS':
+      case 'SHUTTING_DOWN':
+        this.#problem = TURNED_AWAY[message.code];
+        this.#link.comeBackIn(TURNED_AWAY_DELAY_MS, now);
         break;
       case 'RATE_LIMITED':
         this.#problem = 'rate-limited';
@@ -249,11 +290,31 @@ export class Page {
       case 'SUPERSEDED':
         this.#problem = 'superseded';
         break;
+      case 'UNREACHABLE':
+        this.#problem = 'unreachable';
+        this.#link.comeBackIn(UNREACHABLE_DELAY_MS, now);
+        break;
+      case 'PUBLISH_FORBIDDEN':
+        this.#casting.handleRefused();
+        this.#problem = ACCESS_PROBLEMS[message.code];
+        break;
+      case 'ACCESS_REQUIRED':
+      case 'ACCESS_REFUSED':
+      case 'ACCESS_EXPIRED':
+        this.#problem = ACCESS_PROBLEMS[message.code];
+        break;
       case 'SDP_INVALID':
       case 'MESSAGE_INVALID':
       case 'MESSAGE_TOO_LARGE':
         this.#problem = 'refused';
     }
+  }
+
+  /** A page that was let in keeps all that it has: it comes back with its session. */
+  #enter(token: string, now: Millis): void {
+    this.#problem = undefined;
+    if (this.#presence === 'locked') this.#presence = 'new';
+    this.#link.setAccess(toBase64Url(token), now);
   }
 
   #peerState(peer: number, state: PeerState, now: Millis): void {
@@ -337,9 +398,14 @@ export class Page {
   }
 
   #stop(code: number): void {
-    this.#presence = 'stopped';
-    if (code === CLOSE_CODE.superseded) this.#problem = 'superseded';
-    else this.#problem = code === CLOSE_CODE.left ? 'left' : 'refused';
+    const locked = code === CLOSE_CODE.locked;
+    this.#presence = locked ? 'locked' : 'stopped';
+    if (locked) {
+      // Its session is over for it: with another token it joins anew.
+      this.#link.setToken(undefined);
+      this.#openOffers.clear();
+      if (this.#problem === undefined || !ASKS_FOR_TOKEN.has(this.#problem)) this.#problem = 'token-required';
+    } else this.#problem = ENDS.get(code) ?? 'refused';
     this.#connections.handleDown();
     this.#connections.closeAll();
     this.#casting.close();
@@ -347,7 +413,7 @@ export class Page {
 
   #state(): PageState {
     const shown = this.#connections.inUse;
-    if (this.#presence === 'stopped') return 'stopped';
+    if (this.#presence === 'stopped' || this.#presence === 'locked') return this.#presence;
     if (this.#presence === 'lost') return 'reconnecting';
     if (this.#presence === 'new') return 'connecting';
     if (this.#casting.camera === 'opening') return 'camera';
@@ -356,6 +422,12 @@ export class Page {
     if (shown.state !== 'connected') return 'interrupted';
     return this.#casting.role === 'viewer' && !this.#onAir ? 'waiting' : 'live';
   }
+}
+
+/** RFC 4648 §5, without padding: a subprotocol has the characters of a token of HTTP (RFC 6455 §4.1). */
+function toBase64Url(text: string): string {
+  const bytes = String.fromCharCode(...new TextEncoder().encode(text));
+  return btoa(bytes).replaceAll('+', '-').replaceAll('/', '_').replace(/=+$/, '');
 }
 
 const offerKey = (connection: number, offer: number): string => `${connection}/${offer}`;

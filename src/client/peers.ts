@@ -1,3 +1,4 @@
+import type { IceServer } from '../signaling/protocol.ts';
 import { type CertificateDigest, fingerprintOf } from './certificate.ts';
 import type { ApplyOffer } from './connections.ts';
 import type { PageInput } from './io.ts';
@@ -21,13 +22,23 @@ interface Peer {
 export class Peers {
   readonly #emit: (input: PageInput) => void;
   readonly #peers = new Map<number, Peer>();
+  #relays: readonly IceServer[] = [];
 
   constructor(emit: (input: PageInput) => void) {
     this.#emit = emit;
   }
 
+  all(): readonly number[] {
+    return [...this.#peers.keys()];
+  }
+
   streamOf(peer: number): MediaStream | undefined {
     return this.#peers.get(peer)?.stream;
+  }
+
+  /** Where packets do not get through directly. Their credentials expire: an offer that restarts ICE comes with new ones. */
+  useRelays(servers: readonly IceServer[]): void {
+    this.#relays = servers;
   }
 
   apply(offer: ApplyOffer, camera: MediaStream | undefined): void {
@@ -57,7 +68,7 @@ export class Peers {
   }
 
   #create(peer: number): Peer {
-    const pc = new RTCPeerConnection({ iceServers: [], bundlePolicy: 'max-bundle' });
+    const pc = new RTCPeerConnection(this.#configuration());
     const stream = new MediaStream();
     pc.ontrack = ({ track }) => stream.addTrack(track);
     pc.onconnectionstatechange = () => this.#emit({ kind: 'peerState', peer, state: pc.connectionState });
@@ -80,6 +91,7 @@ export class Peers {
     const { pc } = entry;
     if (entry.newestOffer !== offer.offer) return;
     try {
+      if (this.#relays.length > 0) pc.setConfiguration(this.#configuration());
       await pc.setRemoteDescription({ type: 'offer', sdp: offer.sdp });
       if (camera !== undefined) attach(pc, camera);
       await pc.setLocalDescription();
@@ -89,6 +101,11 @@ export class Peers {
     } catch {
       if (pc.signalingState !== 'closed') this.#emit({ kind: 'answerFailed', peer: offer.peer });
     }
+  }
+
+  #configuration(): RTCConfiguration {
+    const iceServers = this.#relays.map(({ urls, ...credentials }) => ({ urls: [...urls], ...credentials }));
+    return { iceServers, bundlePolicy: 'max-bundle' };
   }
 
   /** The transport may have its certificates a little later than the connection says `connected`. */

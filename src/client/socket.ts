@@ -1,4 +1,4 @@
-import type { ClientMessage } from '../signaling/protocol.ts';
+import { type ClientMessage, DRAINING } from '../signaling/protocol.ts';
 import type { PageInput } from './io.ts';
 import { PROBE_TIMEOUT_MS } from './link.ts';
 import { parseServerMessage } from './messages.ts';
@@ -6,14 +6,16 @@ import { parseServerMessage } from './messages.ts';
 /** The WebSocket and the readiness probe. At most one WebSocket is heard at a time. */
 export class Socket {
   readonly #emit: (input: PageInput) => void;
+  readonly #server: URL;
   #current: WebSocket | undefined;
 
-  constructor(emit: (input: PageInput) => void) {
+  constructor(emit: (input: PageInput) => void, server: URL) {
     this.#emit = emit;
+    this.#server = server;
   }
 
   open(attempt: number, protocols: readonly string[]): void {
-    const url = new URL('/ws', location.href);
+    const url = new URL('/ws', this.#server);
     url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
     const socket = new WebSocket(url, [...protocols]);
     this.#current = socket;
@@ -40,8 +42,15 @@ export class Socket {
   }
 
   probe(attempt: number): void {
-    fetch('/readyz', { cache: 'no-store', signal: AbortSignal.timeout(PROBE_TIMEOUT_MS) }).then(
-      (response) => this.#emit({ kind: 'probed', attempt, ready: response.ok }),
+    fetch(new URL('/readyz', this.#server), {
+      cache: 'no-store',
+      signal: AbortSignal.timeout(PROBE_TIMEOUT_MS),
+    }).then(
+      async (response) => {
+        // A server that drains takes back whom it has, and tells the others why it does not take them.
+        const ready = response.ok || (await response.text().catch(() => '')).startsWith(DRAINING);
+        this.#emit({ kind: 'probed', attempt, ready });
+      },
       () => this.#emit({ kind: 'probed', attempt, ready: false }),
     );
   }

@@ -1,3 +1,4 @@
+import type { VisitState } from './connect.ts';
 import type { Facts } from './facts.ts';
 import { describeCertificate, describeGap, describeProblem, describeRole, describeState } from './words.ts';
 
@@ -7,6 +8,8 @@ export class View {
   readonly broadcast = find('broadcast', HTMLButtonElement);
   readonly stop = find('stop', HTMLButtonElement);
   readonly sound = find('sound', HTMLButtonElement);
+  readonly #tokenForm = find('token-form', HTMLFormElement);
+  readonly #token = find('token', HTMLInputElement);
   readonly #app = find('app', HTMLElement);
   readonly #state = find('state', HTMLElement);
   readonly #problem = find('problem', HTMLElement);
@@ -25,7 +28,17 @@ export class View {
     this.videos = [find('video-a', HTMLVideoElement), find('video-b', HTMLVideoElement)];
   }
 
-  render(facts: Facts, soundOn: boolean): void {
+  /** `entered` gets what the visitor has typed; it is not kept in the page. */
+  onToken(entered: (token: string) => void): void {
+    this.#tokenForm.addEventListener('submit', (event) => {
+      event.preventDefault();
+      const token = this.#token.value.trim();
+      this.#token.value = '';
+      if (token !== '') entered(token);
+    });
+  }
+
+  render(facts: VisitState): void {
     this.#renderData(facts);
     write(this.#state, describeState(facts));
     write(this.#problem, describeProblem(facts.problem));
@@ -36,8 +49,9 @@ export class View {
     write(this.#rows.gap, describeGap(facts));
     write(this.#rows.certificate, describeCertificate(facts));
     write(this.#rows.connections, String(facts.connections));
-    write(this.sound, soundOn ? 'Mute' : 'Unmute');
+    write(this.sound, facts.sound ? 'Mute' : 'Unmute');
     hide(this.#problem, facts.problem === undefined);
+    hide(this.#tokenForm, !facts.asksForToken);
     hide(this.#curtain, facts.picture);
     hide(this.sound, facts.role !== 'viewer' || !facts.picture);
     hide(this.broadcast, !facts.canBroadcast);

@@ -39,6 +39,7 @@ const STATE_WORDS: Readonly<Record<PageState, string>> = {
   rekeying: 'Agreeing on new keys…',
   interrupted: 'The connection is interrupted. It comes back by itself.',
   reconnecting: 'The server is away. The picture goes on as soon as it is back.',
+  locked: 'This broadcast is for people with a token.',
   stopped: 'Disconnected. Reload the page to come back.',
 };
 
@@ -54,8 +55,18 @@ const PROBLEM_WORDS: Readonly<Record<Problem, string>> = {
   'camera-failed': 'Your camera could not be started, so you are watching. Press Broadcast to try again.',
   'broadcaster-present': 'Somebody else is broadcasting already.',
   'room-full': 'The room is full. Trying again in a moment.',
+  'too-many-visits':
+    'This page is open as often as one address may have it. Close another one; trying again in a moment.',
+  'shutting-down':
+    'This server is being taken out of service and takes nobody new. Trying again in a moment, when there may be another one.',
+  'token-required': 'Enter the token that you were given, or open the link that has it.',
+  'token-refused': 'This token is not good here. Enter the one that you were given.',
+  'token-expired': 'This token has expired. Ask for a new one where you got it, and enter it.',
+  'publish-forbidden': 'Your token is for watching. To broadcast, enter one that allows it.',
   'rate-limited': 'That was a little fast. Try again in a moment.',
   superseded: 'This visit goes on in another window.',
   left: 'You have left.',
+  unreachable:
+    'No picture or sound could be exchanged with the server. A firewall may be in the way (UDP). Trying again in a minute.',
   refused: 'The server did not understand this page. Reloading it may help.',
 };

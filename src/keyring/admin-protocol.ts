@@ -12,8 +12,32 @@ import { parseJson } from '../util/json.ts';
  * Nothing secret travels here. The socket lies in a directory of mode 0700: who can connect may do all of it.
  */
 export type AdminRequest =
-  /** New keys for every session, now. */
-  { readonly command: 'rekey' } | { readonly command: 'reseal' } | { readonly command: 'status' };
+  /** New keys for every session, now; with `certificate`, a new certificate as well. */
+  | { readonly command: 'rekey' }
+  | { readonly command: 'certificate' }
+  | { readonly command: 'reseal' }
+  | { readonly command: 'status' }
+  /** Takes nobody new, and ends when the last has left. The answer, as that to `status` from then on, has the {@link DrainProgress} as `draining`. */
+  | { readonly command: 'drain' }
+  /**
+   * Another server, which has loaded what it needs, takes over: the last snapshots are written, ports and directories let go, and then the answer is
+   * sent. Who hangs up before gets nothing: the server goes on. `sockets`: it was given sockets, and needs no ports.
+   */
+  | HandoverRequest;
+
+export interface HandoverRequest {
+  readonly command: 'handover';
+  /** New keys for everybody first. */
+  readonly fresh: boolean;
+  readonly sockets: boolean;
+}
+
+export interface DrainProgress {
+  /** Visitors who are there, or may still come back. */
+  readonly sessions: number;
+  /** The server ends after so much time, whoever is left. */
+  readonly leftMs: number;
+}
 
 export type AdminResponse =
   /** What else is in it is for people and programs to read; `reseal` gives the key that is sealed to now as `key`. */
@@ -24,7 +48,10 @@ export const MAX_ADMIN_LINE_BYTES = 64 * 1024;
 
 const ADMIN_SOCKET = 'admin.sock';
 
-const request = z.strictObject({ command: z.enum(['rekey', 'reseal', 'status']) });
+const request = z.union([
+  z.strictObject({ command: z.enum(['rekey', 'certificate', 'reseal', 'status', 'drain']) }),
+  z.strictObject({ command: z.literal('handover'), fresh: z.boolean(), sockets: z.boolean() }),
+]);
 const response = z.union([
   z.looseObject({ ok: z.literal(true) }),
   z.object({ ok: z.literal(false), error: z.string() }),

@@ -1,12 +1,14 @@
+import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import * as z from 'zod/mini';
 import { messageOf, RekeycastError } from '../errors.ts';
-import { decodeUtf8, fromBase64Url, toBase64Url, utf8 } from '../util/bytes.ts';
+import { decodeUtf8, fromBase64Url, toBase64Url, toHex, utf8 } from '../util/bytes.ts';
 import { errorCode, type FileSystem } from '../util/file-system.ts';
 import { parseJson } from '../util/json.ts';
 import { replaceDurably, shred } from '../util/replace-file.ts';
 import { Secret } from '../util/secret.ts';
 import { BOX_KEY_BYTES } from '../util/sodium.ts';
+import type { KeySource, KeyStore } from './source.ts';
 
 /**
  * A snapshot key on disk is two files: `<id>.json`, which says what it is and may be read by anybody who may list the directory, and
@@ -25,9 +27,13 @@ export interface KeyEntry {
    * primary. So a promotion is one write, and there is no moment with two primary keys or none.
    */
   readonly promotion: number;
-  readonly createdAt: string;
+  /** `undefined` where others keep the keys, and nobody tells. */
+  readonly createdAt: string | undefined;
   readonly destroyedAt: string | undefined;
 }
+
+export const keyId = (publicKey: Uint8Array): string =>
+  toHex(createHash('sha256').update(publicKey).digest().subarray(0, 8));
 
 const DIRECTORY_MODE = 0o700;
 const MAX_ENTRY_BYTES = 4096;
@@ -41,12 +47,12 @@ const entrySchema = z.strictObject({
   id: z.string(),
   state: z.enum(['enabled', 'disabled', 'destroyed']),
   promotion: z.int().check(z.nonnegative()),
-  createdAt: z.iso.datetime(),
+  createdAt: z.optional(z.iso.datetime()),
   destroyedAt: z.optional(z.iso.datetime()),
   publicKey: z.string(),
 });
 
-export class KeyFiles {
+export class KeyFiles implements KeySource, KeyStore {
   readonly directory: string;
   readonly #fs: FileSystem;
 
@@ -54,6 +60,24 @@ export class KeyFiles {
     this.directory = directory;
     this.#fs = fs;
   }
+
+  get place(): string {
+    return this.directory;
+  }
+
+  get store(): KeyStore {
+    return this;
+  }
+
+  get rotation(): string {
+    return 'Run rekeycast keys rotate';
+  }
+
+  /** Nothing to do: files are read when they are asked for, */
+  async load(): Promise<void> {}
+
+  /** and not kept. */
+  forget(): void {}
 
   /**
    * Makes the directory where there is none, and closes it to others where no key is in it yet. Throws
@@ -90,7 +114,7 @@ export class KeyFiles {
       return this.#fs.list(this.directory).flatMap((name) => {
         const id = ENTRY_NAME.exec(name)?.[1];
         const path = join(this.directory, name);
-        const bytes = id === undefined ? undefined : this.#fs.read(path, MAX_ENTRY_BYTES);
+        const bytes = id === undefined ? undefined : this.#readEntry(path);
         return id === undefined || bytes === undefined ? [] : [parseEntry(id, bytes, path)];
       });
     });
@@ -113,7 +137,7 @@ export class KeyFiles {
       id: entry.id,
       state: entry.state,
       promotion: entry.promotion,
-      createdAt: entry.createdAt,
+      ...(entry.createdAt === undefined ? {} : { createdAt: entry.createdAt }),
       ...(entry.destroyedAt === undefined ? {} : { destroyedAt: entry.destroyedAt }),
       publicKey: toBase64Url(entry.publicKey),
     } satisfies z.input<typeof entrySchema>);
@@ -135,6 +159,10 @@ export class KeyFiles {
       'KEY_INVALID',
       `${this.#secretPath(id)} has ${size} bytes and not the ${BOX_KEY_BYTES} of a secret key`,
     );
+  }
+
+  whyNoSecret(id: string): string {
+    return `has lost its secret: ${id}.secret is not there`;
   }
 
   async writeSecret(id: string, secret: Secret): Promise<void> {
@@ -161,6 +189,13 @@ export class KeyFiles {
     }
   }
 
+  /** May be a symbolic link, as mounted secrets are. */
+  #readEntry(path: string): Uint8Array | undefined {
+    const bytes = new Uint8Array(MAX_ENTRY_BYTES);
+    const size = this.#fs.readInto(path, bytes);
+    return size === undefined ? undefined : bytes.subarray(0, size);
+  }
+
   /** Says in words what the system says in codes. */
   #usable<T>(use: () => T): T {
     try {
@@ -185,14 +220,19 @@ export class KeyFiles {
 function parseEntry(id: string, bytes: Uint8Array, path: string): KeyEntry {
   const parsed = entrySchema.safeParse(parseJson(decodeUtf8(bytes)));
   const publicKey = parsed.success ? fromBase64Url(parsed.data.publicKey) : undefined;
-  if (!parsed.success || parsed.data.id !== id || publicKey?.length !== BOX_KEY_BYTES) {
+  if (
+    !parsed.success ||
+    parsed.data.id !== id ||
+    publicKey?.length !== BOX_KEY_BYTES ||
+    keyId(publicKey) !== id
+  ) {
     throw new RekeycastError('KEY_INVALID', `${path} is not the description of a snapshot key`);
   }
   const { state, promotion, createdAt, destroyedAt } = parsed.data;
   return { id, publicKey, state, promotion, createdAt, destroyedAt };
 }
 
-function tooOpen(path: string, mode: number, wanted: string): RekeycastError {
+export function tooOpen(path: string, mode: number, wanted: string): RekeycastError {
   const octal = mode.toString(8).padStart(4, '0');
   return new RekeycastError(
     'KEY_MODE_TOO_OPEN',

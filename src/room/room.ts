@@ -39,7 +39,7 @@ export type RoomDrop =
 export interface RoomStats {
   readonly packetsIn: number;
   readonly packetsOut: number;
-  /** Packets of the current sources that did not come by themselves, and those given up. */
+  /** Packets of the sources that did not come by themselves, and those given up. */
   readonly lost: number;
   readonly unrepaired: number;
   readonly recovered: number;
@@ -269,8 +269,8 @@ export class Room {
     return {
       packetsIn: this.#packetsIn,
       packetsOut: sum((router) => router.packets),
-      lost: sum((router) => router.source?.reception.lost ?? 0),
-      unrepaired: sum((router) => router.source?.missing.lost ?? 0),
+      lost: sum((router) => router.lost),
+      unrepaired: sum((router) => router.unrepaired),
       recovered: this.#recovered,
       retransmitted: this.#retransmitted,
       resent: this.#resent,

@@ -20,7 +20,7 @@ export type RouterDrop =
   | 'beforeSource'
   /** Of a new source, whose keyframe is awaited. */
   | 'awaitingKeyframe'
-  /** Of a source that another has replaced. */
+  /** Of a source that another has replaced, and which goes on. */
   | 'retiredSource'
   /** A third source, while a new one is already awaited. */
   | 'surplusSource'
@@ -38,7 +38,7 @@ const REPAIRABLE = { packets: 300, span: 1000 } as const;
 const REPAIRABLE_RESUMED = { packets: 100, span: 500 } as const;
 /** A repair that freezes everybody, behind a restart or a re-key of the broadcaster, is given up sooner. */
 const URGENT_SPAN_MS = 2000;
-/** A new source that has been silent this long makes way for another. */
+/** A source that has been silent this long makes way for another: a new one for any, the one in use for one that it had replaced. */
 const CANDIDATE_SILENCE_MS = 1000;
 const MAX_RETIRED = 8;
 /** Bounds of the time between the last packet of a source and the first of its successor. */
@@ -74,6 +74,8 @@ export class StreamRouter {
   #generation = 0;
   #packets = 0;
   #octets = 0;
+  readonly #ended = { lost: 0, unrepaired: 0 };
+  #mostLost = 0;
 
   /** @param wall our wall-clock time at `now`. */
   constructor(state: RoomStreamState, now: Millis, wall: WallMillis) {
@@ -117,6 +119,17 @@ export class StreamRouter {
     return this.#octets;
   }
 
+  /** Packets of all its sources that did not come by themselves. One that is late has counted: the number never falls. */
+  get lost(): number {
+    this.#mostLost = Math.max(this.#mostLost, this.#ended.lost + (this.#source?.reception.lost ?? 0));
+    return this.#mostLost;
+  }
+
+  /** Packets of all its sources that were given up. */
+  get unrepaired(): number {
+    return this.#ended.unrepaired + (this.#source?.missing.lost ?? 0);
+  }
+
   /** SSRCs that a keyframe is asked of: the source's, and that of the source to come. */
   get keyframeTargets(): readonly number[] {
     return [this.#source?.ssrc, this.#candidate?.ssrc].filter((ssrc) => ssrc !== undefined);
@@ -150,6 +163,7 @@ export class StreamRouter {
 
   /** No source any more; the next one, whatever its SSRC, begins where this one ends. */
   endSource(): void {
+    this.#settleLosses();
     this.#source = undefined;
     this.#sourceSince = undefined;
     this.#candidate = undefined;
@@ -256,7 +270,9 @@ export class StreamRouter {
 
   /** Why the room does not change to the packet's source, or not yet; `undefined` where it does. */
   #refuseSource(packet: RtpFields, now: Millis): RouterDrop | undefined {
-    if (this.#retired.includes(packet.ssrc)) return 'retiredSource';
+    // Unless the source has fallen silent: then it was a packet of the past, held back on its way, that has retired the one of now.
+    if (this.#retired.includes(packet.ssrc) && this.isActive(now, CANDIDATE_SILENCE_MS))
+      return 'retiredSource';
     if (this.#candidate?.ssrc !== packet.ssrc) {
       if (this.#candidate !== undefined && now - this.#candidate.seenAt <= CANDIDATE_SILENCE_MS)
         return 'surplusSource';
@@ -270,15 +286,23 @@ export class StreamRouter {
   }
 
   #switchTo(packet: RtpFields, now: Millis): RouteResult {
+    this.#retired = this.#retired.filter((ssrc) => ssrc !== packet.ssrc);
     if (this.#source !== undefined) this.#retired = [...this.#retired, this.#source.ssrc].slice(-MAX_RETIRED);
     const elapsed = Math.min(MAX_SUCCESSION_MS, Math.max(MIN_SUCCESSION_MS, now - this.#timestampAt));
     const timestamp = modulo32(this.#timestamp + this.#ticks(elapsed));
     const source = Source.startingAt(this.kind, packet, this.#nextIndex, timestamp);
+    this.#settleLosses();
     this.#source = source;
     this.#sourceSince = undefined;
     this.#generation++;
     this.#candidate = undefined;
     return this.#continue(source, packet, now);
+  }
+
+  /** The source ends: what it has lost stays lost. */
+  #settleLosses(): void {
+    this.#ended.lost += this.#source?.reception.lost ?? 0;
+    this.#ended.unrepaired += this.#source?.missing.lost ?? 0;
   }
 
   #ticks(span: Millis): number {

@@ -59,9 +59,9 @@ export function parseRtcp(bytes: Uint8Array): readonly RtcpPacket[] | undefined 
   return packets.length === 0 ? undefined : packets;
 }
 
-/** Encodes the packets as one compound, in their order. */
+/** Encodes the packets as one compound, in their order. Throws `RangeError` for an unknown one of no whole words that is not the last. */
 export function writeRtcp(packets: readonly RtcpPacket[]): Uint8Array {
-  return concat(...packets.map(writePacket));
+  return concat(...packets.map((packet, i) => writePacket(packet, i === packets.length - 1)));
 }
 
 function parseBody(packetType: number, count: number, body: Uint8Array): RtcpPacket | undefined {
@@ -90,15 +90,19 @@ function withoutPadding(body: Uint8Array, bytesBehind: number): Uint8Array | und
   return body.subarray(0, body.length - padding);
 }
 
-function writePacket(packet: RtcpPacket): Uint8Array {
+/** RFC 3550 §6.4.1: only the last packet of a compound is padded. Arrival feedback ends in zeroes of its own where it is not the last. */
+function writePacket(packet: RtcpPacket, isLast: boolean): Uint8Array {
   const { packetType, count, body } = encodeBody(packet);
-  const padding = paddingTo4(body.length);
-  const writer = new ByteWriter(HEADER_BYTES + body.length + padding)
+  const missing = paddingTo4(body.length);
+  const padding = isLast ? missing : 0;
+  if (missing > padding && packet.type !== 'transportCongestion')
+    throw new RangeError('only the last packet of a compound may have a body of no whole words');
+  const writer = new ByteWriter(HEADER_BYTES + body.length + missing)
     .u8(0x80 | (padding > 0 ? 0x20 : 0) | count)
     .u8(packetType)
-    .u16((body.length + padding) / 4)
+    .u16((body.length + missing) / 4)
     .bytes(body);
-  for (let left = padding; left > 0; left--) writer.u8(left === 1 ? padding : 0);
+  for (let left = missing; left > 0; left--) writer.u8(left === 1 ? padding : 0);
   return writer.finish();
 }
 

@@ -1,15 +1,16 @@
-import type { SessionEvent } from '../session/session.ts';
-import type { Role, ServerMessage } from '../signaling/protocol.ts';
+import type { SessionEvent } from '../session/session-io.ts';
+import type { IceServer, Role, ServerMessage } from '../signaling/protocol.ts';
 import type { VideoCodec } from '../signaling/sdp.ts';
 import type { CertificateRecord, MediaSnapshot } from '../snapshot/schema.ts';
 import type { Address } from '../transport/address.ts';
 import type { DtlsIdentity } from '../transport/dtls/client.ts';
 import type { SrtpProfile } from '../transport/srtp/profile.ts';
-import type { Millis } from '../util/clock.ts';
+import type { Millis, WallMillis } from '../util/clock.ts';
 import type { RandomSource } from '../util/rng.ts';
 import type { Secret } from '../util/secret.ts';
 import type { PageId } from './page-bindings.ts';
 
+/** What a {@link Broadcast} is made with. Times are spans in milliseconds. */
 export interface BroadcastOptions {
   readonly certificate: CertificateRecord;
   readonly identity: DtlsIdentity;
@@ -23,8 +24,14 @@ export interface BroadcastOptions {
   readonly staleKeyTtl: Millis;
   readonly sessionTtl: Millis;
   readonly rekeyInterval: Millis | undefined;
+  /** Relays that a page of this session is told with each offer. */
+  readonly relaysFor?: ((session: string, wall: WallMillis) => readonly IceServer[]) | undefined;
   /** Wall-clock time minus monotonic time, as of now. */
   readonly wallOffset: number;
+  /** More visitors than one process can feed are told that the room is full; as many as it can feed where it is absent. */
+  readonly maxSessions?: number;
+  /** As many of one owner (see `ownerOf`), however many there may be. */
+  readonly maxSessionsPerOwner?: number | undefined;
   /** How long the contexts in a media snapshot may be resumed. */
   readonly mediaTtl: Millis;
   /**
@@ -34,6 +41,7 @@ export interface BroadcastOptions {
   readonly persistMedia?: (snapshot: MediaSnapshot) => boolean;
 }
 
+/** What happened, for a log: `event` names it, and nothing in it is secret. */
 export type BroadcastEvent =
   | SessionEvent
   | {
@@ -42,9 +50,11 @@ export type BroadcastEvent =
       readonly role: Role;
     }
   | { readonly event: 'token-refused' }
+  | { readonly event: 'certificate-replaced'; readonly sha256: string; readonly before: string }
   | { readonly event: 'protect-failed'; readonly connection: string; readonly reason: string }
   | { readonly event: 'first-media-forwarded' };
 
+/** What a {@link Broadcast} wants done: datagrams sent, pages told, the identity written. */
 export type BroadcastOutput =
   | { readonly kind: 'transmit'; readonly to: Address; readonly datagram: Uint8Array }
   /** `afterWrite`: only once the identity snapshot holds what the message promises. */

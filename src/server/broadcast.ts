@@ -9,19 +9,20 @@ import type { MediaPacket } from '../room/media.ts';
 import { Room, type RoomOutput } from '../room/room.ts';
 import { writeRtcp } from '../rtp/rtcp.ts';
 import { type Connection, connectionId, sessionOf } from '../session/connection.ts';
-import { digestOf } from '../session/rekey.ts';
-import { Session, type SessionOutput } from '../session/session.ts';
+import type { Session } from '../session/session.ts';
+import type { SessionOutput } from '../session/session-io.ts';
 import { ResumeTokens } from '../session/tokens.ts';
+import type { Admission } from '../signaling/admission.ts';
+import { FairShare } from '../signaling/fair-share.ts';
 import {
   type Capabilities,
   CLOSE_CODE,
   type ClientMessage,
   type PagePosition,
-  type Role,
   type ServerMessage,
 } from '../signaling/protocol.ts';
-import { createOffer, parseAnswer } from '../signaling/sdp.ts';
 import type {
+  CertificateRecord,
   ConnectionRecord,
   IdentitySnapshot,
   MediaSnapshot,
@@ -30,14 +31,15 @@ import type {
 } from '../snapshot/schema.ts';
 import type { Address } from '../transport/address.ts';
 import { classifyDatagram } from '../transport/demux.ts';
+import type { DtlsIdentity } from '../transport/dtls/client.ts';
 import { fingerprintOf } from '../transport/dtls/fingerprint.ts';
-import { createIceCredentials } from '../transport/ice/ice-lite.ts';
-import { Peer, type SendFloor } from '../transport/peer.ts';
+import type { SendFloor } from '../transport/peer.ts';
 import { type MediaProtector, PlainProtector } from '../transport/srtp/protector.ts';
 import { fromHex, toHex } from '../util/bytes.ts';
 import { earliest, type Millis, type WallMillis } from '../util/clock.ts';
 import { Counters, countUnder } from '../util/counters.ts';
 import { randomBytes } from '../util/rng.ts';
+import { type BroadcastFacts, broadcastFacts, type Found } from './broadcast-facts.ts';
 import type {
   BroadcastDropReason,
   BroadcastEvent,
@@ -45,16 +47,25 @@ import type {
   BroadcastOutput,
 } from './broadcast-io.ts';
 import { BroadcasterSlot } from './broadcaster-slot.ts';
-import { captureContexts, disposeContexts, unlimited } from './contexts.ts';
-import { PageBindings, type PageId } from './page-bindings.ts';
+import { disposeContexts } from './contexts.ts';
+import { hasKeysOfBefore, idOf, MediaLedger } from './media-ledger.ts';
+import { type OpenedPage, PageBindings, type PageId } from './page-bindings.ts';
+import { PAGE_ERROR } from './page-errors.ts';
+import { ReturningPages } from './returning-pages.ts';
 import { type Route, Routes } from './routes.ts';
+import { createSession, type Visitor } from './session-factory.ts';
 import { Succession } from './succession.ts';
+import { Tally } from './tally.ts';
 
 /** More visitors than one process can feed; the next is told that the room is full. */
 const MAX_SESSIONS = 2_000;
-/** Media snapshots that may wait are at least this far apart. */
-const MEDIA_WRITE_SPACING: Millis = 20;
 
+/**
+ * The server as an engine: one mutation (`handle…`, `openPage`, `closePage`, `rekeyAll`), then drain {@link pollOutput} until `undefined`; call
+ * {@link handleTimeout} when {@link nextTimeout} has passed. Nothing from the network or from a page makes it throw: it is dropped and counted.
+ *
+ * A restart hands in what the store had (`restored`), whose secrets it takes over.
+ */
 export class Broadcast {
   readonly drops = new Counters<BroadcastDropReason>();
   readonly #options: BroadcastOptions;
@@ -64,20 +75,27 @@ export class Broadcast {
   readonly #sessions = new Map<string, Session>();
   /** When each session wants its next timeout, as of when it was last touched. */
   readonly #deadlines = new Map<Session, Millis>();
+  readonly #places: FairShare<string>;
   readonly #routes = new Routes();
+  readonly #media: MediaLedger;
   readonly #pages = new PageBindings();
   readonly #slot = new BroadcasterSlot();
   readonly #closedDrops = new Counters<string>();
   readonly #succession = new Succession();
+  readonly #tally = new Tally();
+  readonly #found: Found;
+  /** When the process before wrote last. */
+  #writtenBefore: WallMillis | undefined;
+  #mediaOut = 0;
+  #certificate: CertificateRecord;
+  #identity: DtlsIdentity;
   #wallOffset: number;
+  readonly #returning = new ReturningPages((session, now) => this.#drain(session, now));
+  #refusesNew = false;
   #roomTold = '';
   #identityChanged = false;
   #forwarded = false;
   #now: Millis;
-  /** Deadline of the snapshot that this process began with. */
-  #resumedNotAfter: WallMillis = Number.POSITIVE_INFINITY;
-  #mediaWrittenAt: Millis = Number.NEGATIVE_INFINITY;
-  #mediaWriteAt: Millis | undefined;
   readonly #outputs: BroadcastOutput[] = [];
 
   constructor(
@@ -86,9 +104,22 @@ export class Broadcast {
     restored?: { identity: IdentitySnapshot; media: MediaSnapshot | undefined },
   ) {
     this.#options = options;
+    this.#places = new FairShare(
+      options.maxSessions ?? MAX_SESSIONS,
+      () => options.maxSessionsPerOwner ?? Number.POSITIVE_INFINITY,
+    );
+    this.#certificate = options.certificate;
+    this.#identity = options.identity;
     this.#wallOffset = options.wallOffset;
     this.#now = now;
     this.#tokens = new ResumeTokens(options.tokenKey, options.rng);
+    this.#found = {
+      sessions: restored?.identity.sessions.map(({ id }) => toHex(id)) ?? [],
+      contexts: restored?.media?.peers.length ?? 0,
+      at: now,
+      gapMs: undefined,
+    };
+    this.#writtenBefore = restored?.media?.writtenAt;
     const state = restored?.media?.room ?? restored?.identity.room;
     this.#room = new Room({
       rng: options.rng,
@@ -96,15 +127,34 @@ export class Broadcast {
       wall: now + options.wallOffset,
       ...(state === undefined ? {} : { state }),
     });
+    this.#media = new MediaLedger({
+      routes: this.#routes,
+      room: this.#room,
+      mediaTtl: options.mediaTtl,
+      resumedNotAfter: restored?.media?.notAfter ?? Number.POSITIVE_INFINITY,
+      now: () => this.#now,
+      wall: () => this.#now + this.#wallOffset,
+      persist: options.persistMedia,
+    });
     if (restored !== undefined) this.#restore(restored.identity, restored.media, now);
   }
 
+  /** @internal */
   get sessions(): Iterable<Session> {
     return this.#sessions.values();
   }
 
+  /** @internal */
   get roomStats(): Room['stats'] {
     return this.#room.stats;
+  }
+
+  /** @internal */
+  facts(now: Millis): BroadcastFacts {
+    const room = this.#room.stats;
+    const state = { sessions: this.#sessions, tally: this.#tally, room, onAir: this.#slot.onAir };
+    const limit = this.#options.maxSessions ?? MAX_SESSIONS;
+    return broadcastFacts({ ...state, found: this.#found, mediaOut: this.#mediaOut, limit }, now);
   }
 
   /** Counts of everything dropped so far, by engine and reason. */
@@ -112,6 +162,7 @@ export class Broadcast {
     const all = new Counters<string>();
     all.absorb(this.#closedDrops);
     countUnder(all, 'server', this.drops);
+    for (const [reason, count] of Object.entries(this.#room.stats.drops)) all.add(`room: ${reason}`, count);
     for (const { connection } of this.#routes.all()) all.absorb(connection.peer.dropCounts);
     return all;
   }
@@ -128,7 +179,7 @@ export class Broadcast {
       this.drops.add('unknown kind');
       return;
     }
-    const route = kind === 'stun' ? this.#routes.findByUfrag(datagram) : this.#routes.findByAddress(from);
+    const route = kind === 'stun' ? this.#routes.findAddressee(datagram) : this.#routes.findByAddress(from);
     if (route === undefined) {
       this.drops.add('unknown peer');
       return;
@@ -139,24 +190,31 @@ export class Broadcast {
   }
 
   /** A page has opened its WebSocket; with a token that holds it gets its session back and its new offer in the same turn. */
-  openPage(page: PageId, token: string | undefined, position: PagePosition | undefined, now: Millis): void {
+  openPage(
+    opened: OpenedPage,
+    token: string | undefined,
+    position: PagePosition | undefined,
+    now: Millis,
+  ): void {
+    const page = opened.id;
     this.#now = now;
+    this.#pages.open(opened);
     if (token === undefined) return;
     const id = this.#tokens.redeem(token);
     const session = id === undefined ? undefined : this.#sessions.get(id);
     if (session === undefined) {
       this.#event({ event: 'token-refused' });
-      this.#tell(page, {
-        type: 'error',
-        code: 'TOKEN_UNKNOWN',
-        message: 'This resume token is unknown, expired or was used before. Join anew.',
-      });
+      this.#tell(page, PAGE_ERROR.tokenUnknown);
       return;
     }
     this.#bind(page, session);
+    this.#places.hold(opened.owner, session.id);
     this.#event({ event: 'session-resumed', session: session.id, role: session.role });
+    // The token that lets it in is another now, or what tokens are good for.
+    if (session.role === 'broadcaster' && this.#pages.admissionOf(page).right !== 'publish')
+      this.#stepDown(session, now);
     if (session.role === 'broadcaster' && this.#slot.isEmpty) this.#takeSlot(session, now);
-    session.attach(position, now);
+    this.#returning.letIn(session, position, now);
     this.#welcome(session, true);
     this.#settle(session, now);
   }
@@ -166,12 +224,7 @@ export class Broadcast {
     const session = this.#sessions.get(this.#pages.sessionOf(page) ?? '');
     if (session === undefined) {
       if (message.type === 'join') this.#join(page, message.capabilities, now);
-      else
-        this.#tell(page, {
-          type: 'error',
-          code: 'MESSAGE_INVALID',
-          message: 'The first message has to be "join".',
-        });
+      else this.#tell(page, PAGE_ERROR.notJoined);
       return;
     }
     switch (message.type) {
@@ -180,15 +233,14 @@ export class Broadcast {
         this.#identityChanged = true;
         break;
       case 'publish':
-        this.#publish(session, now);
+        this.#publish(page, session, now);
         break;
       case 'decline':
-        this.#slot.release(session);
-        session.changeRole('viewer', now);
+        this.#stepDown(session, now);
         break;
       case 'leave':
         session.close();
-        this.#outputs.push({ kind: 'disconnect', page, code: CLOSE_CODE.left, reason: 'left' });
+        this.#disconnect(page, 'left', 'left');
         break;
       case 'playing':
         // A broadcaster's new connection takes over with its first frame, not when it is up: until then the old one is needed.
@@ -209,17 +261,55 @@ export class Broadcast {
   /** A page's WebSocket is gone; its media goes on. */
   closePage(page: PageId, now: Millis): void {
     this.#now = now;
-    const session = this.#sessions.get(this.#pages.unbindPage(page) ?? '');
+    const session = this.#sessions.get(this.#pages.close(page) ?? '');
     if (session === undefined) return;
     session.detach(now);
+    this.#returning.leave(session);
     this.#settle(session, now);
   }
 
+  /** Whether every page that is there has keys of its own since then, and no others. */
+  isRekeyedSince(time: Millis): boolean {
+    for (const session of this.#sessions.values()) {
+      if (session.attached && session.connections.some((connection) => hasKeysOfBefore(connection, time)))
+        return false;
+    }
+    return true;
+  }
+
+  /** Media snapshots hold no keys of before from now on: who has no others resumes by re-key alone. */
+  writeOnlySince(time: Millis): void {
+    this.#media.writeOnlySince(time);
+  }
+
+  /** Takes nobody new from now on; who has a session keeps it, and may come back to it. */
+  refuseNew(): void {
+    this.#refusesNew = true;
+  }
+
+  /** What every handshake shows that begins from now on. */
+  get certificate(): CertificateRecord {
+    return this.#certificate;
+  }
+
+  /** Takes another certificate, which has to be on file by now, and moves everybody to it, unnoticed. The former one's key is wiped. */
+  replaceCertificate(certificate: CertificateRecord, identity: DtlsIdentity, now: Millis): void {
+    const former = this.#certificate;
+    [this.#certificate, this.#identity] = [certificate, identity];
+    const [sha256, before] = [certificate, former].map((record) =>
+      toHex(fingerprintOf(record.certificate, 'sha-256').digest),
+    );
+    this.#event({ event: 'certificate-replaced', sha256: sha256!, before: before! });
+    former.privateKey.dispose();
+    this.#identityChanged = true;
+    this.rekeyAll(now, 'certificate');
+  }
+
   /** New keys for everybody, unnoticed (an operator's order). */
-  rekeyAll(now: Millis): void {
+  rekeyAll(now: Millis, reason: 'order' | 'certificate' = 'order'): void {
     this.#now = now;
     for (const session of this.#sessions.values()) {
-      session.rekey('order', now);
+      session.rekey(reason, now);
       this.#drain(session, now);
     }
     this.#drainRoom(now);
@@ -227,12 +317,13 @@ export class Broadcast {
 
   handleTimeout(now: Millis): void {
     this.#now = now;
-    if (now >= (this.#mediaWriteAt ?? Number.POSITIVE_INFINITY)) this.#persistMedia();
+    this.#media.handleTimeout(now);
     for (const [session, deadline] of this.#deadlines) {
       if (deadline > now) continue;
       session.handleTimeout(now);
       this.#drain(session, now);
     }
+    this.#returning.admit(now);
     this.#slot.handleTimeout(now);
     this.#room.handleTimeout(now);
     this.#drainRoom(now);
@@ -241,8 +332,12 @@ export class Broadcast {
 
   nextTimeout(): Millis | undefined {
     let next =
-      earliest(this.#room.nextTimeout(), this.#slot.nextTimeout(), this.#mediaWriteAt) ??
-      Number.POSITIVE_INFINITY;
+      earliest(
+        this.#room.nextTimeout(),
+        this.#slot.nextTimeout(),
+        this.#returning.nextTimeout(),
+        this.#media.nextTimeout(),
+      ) ?? Number.POSITIVE_INFINITY;
     for (const deadline of this.#deadlines.values()) if (deadline < next) next = deadline;
     return next === Number.POSITIVE_INFINITY ? undefined : next;
   }
@@ -256,7 +351,7 @@ export class Broadcast {
 
   captureIdentity(): IdentitySnapshot {
     return {
-      certificate: this.#options.certificate,
+      certificate: this.#certificate,
       tokenKey: this.#options.tokenKey,
       room: this.#room.capture(),
       sessions: [...this.#sessions.values()].flatMap((session) => this.#captureSession(session) ?? []),
@@ -271,32 +366,17 @@ export class Broadcast {
   /** Keeps the media snapshot ahead of what is used, and its deadline ahead of the time. */
   refreshMedia(now: Millis): void {
     this.#now = now;
-    this.#persistMedia();
+    this.#media.write();
   }
 
   /** The SRTP contexts with proposed index limits: binding once {@link granted}. */
   captureMedia(): MediaSnapshot {
-    const { mediaTtl } = this.#options;
-    const writtenAt: WallMillis = Math.round(this.#now + this.#wallOffset);
-    const connections = [...this.#routes.all()].map(({ connection }) => connection);
-    // Stale keys live no longer for being written again: else a server that crashes over and over would never lose them.
-    const end = connections.some(({ peer }) => peer.isStale)
-      ? this.#resumedNotAfter
-      : Number.POSITIVE_INFINITY;
-    return {
-      writtenAt,
-      notAfter: Math.min(writtenAt + mediaTtl, end),
-      room: this.#room.capture(),
-      peers: connections.flatMap((connection) => captureContexts(connection) ?? []),
-    };
+    return this.#media.capture();
   }
 
   /** This snapshot has been written: indices up to its limits may be used. */
   granted(snapshot: MediaSnapshot): void {
-    this.#room.granted(snapshot.room);
-    for (const record of snapshot.peers) {
-      this.#routes.get(idOf(record))?.connection.peer.granted(record);
-    }
+    this.#media.granted(snapshot);
   }
 
   /** Ends every session and wipes every key. */
@@ -306,38 +386,24 @@ export class Broadcast {
     }
   }
 
-  /** A snapshot is of everybody: those who come back at the same time are one write. */
-  #persistMediaSoon(now: Millis): void {
-    if (now - this.#mediaWrittenAt >= MEDIA_WRITE_SPACING) this.#persistMedia();
-    else this.#mediaWriteAt ??= this.#mediaWrittenAt + MEDIA_WRITE_SPACING;
-  }
-
-  #persistMedia(): void {
-    const { persistMedia } = this.#options;
-    this.#mediaWriteAt = undefined;
-    this.#mediaWrittenAt = this.#now;
-    if (persistMedia === undefined) return;
-    const snapshot = this.captureMedia();
-    this.granted(persistMedia(snapshot) ? snapshot : unlimited(snapshot));
-  }
-
   #restore(identity: IdentitySnapshot, media: MediaSnapshot | undefined, now: Millis): void {
-    this.#resumedNotAfter = media?.notAfter ?? Number.POSITIVE_INFINITY;
     const contexts = new Map(media?.peers.map((record) => [idOf(record), record]));
     // The time without a server is nobody's absence: who was here when it ended is here now.
     const endedAt = Math.max(...identity.sessions.map(({ lastSeenAt }) => lastSeenAt));
     for (const record of identity.sessions) {
-      const session = this.#createSession(
-        toHex(record.id),
-        record.role,
-        record.capabilities,
-        now - (endedAt - record.lastSeenAt),
-      );
+      const session = this.#createSession({
+        id: toHex(record.id),
+        role: record.role,
+        capabilities: record.capabilities,
+        seenAt: now - (endedAt - record.lastSeenAt),
+      });
+      // Nobody's until its page is back: those who were here are not one visitor.
+      this.#places.hold(session.id, session.id);
       this.#tokens.restore(session.id, {
         current: record.tokenHash,
         next: record.nextTokenHash.length === 0 ? undefined : record.nextTokenHash,
       });
-      if (record.role === 'broadcaster') this.#slot.take(session, now);
+      if (record.role === 'broadcaster') this.#slot.take(session, now, true);
       if (record.connection !== undefined) {
         const id = connectionId(session.id, record.connection.number);
         this.#resume(session, record.connection, contexts.get(id), media?.room.streams ?? [], now);
@@ -378,18 +444,32 @@ export class Broadcast {
   }
 
   #join(page: PageId, capabilities: Capabilities, now: Millis): void {
-    if (this.#sessions.size >= MAX_SESSIONS) {
-      this.#tell(page, { type: 'error', code: 'ROOM_FULL', message: 'The room is full.' });
+    if (this.#refusesNew) {
+      this.#tell(page, PAGE_ERROR.shuttingDown);
       return;
     }
-    const free = this.#slot.isFree(now);
-    const session = this.#createSession(
-      toHex(randomBytes(this.#options.rng, 8)),
-      free ? 'broadcaster' : 'viewer',
-      capabilities,
-      now,
-    );
-    if (free) this.#takeSlot(session, now);
+    const id = toHex(randomBytes(this.#options.rng, 8));
+    const admission = this.#pages.admissionOf(page);
+    if (this.#hasExpired(admission, now)) {
+      this.#tell(page, PAGE_ERROR.accessExpired);
+      this.#disconnect(page, 'locked', 'the token has expired');
+      return;
+    }
+    const owner = this.#pages.ownerOf(page);
+    if (this.#places.isAtLimit(owner)) {
+      this.#tell(page, PAGE_ERROR.tooManyVisits);
+      return;
+    }
+    const goes = this.#places.take(owner, id);
+    if (goes === id) {
+      this.#tell(page, PAGE_ERROR.roomFull);
+      return;
+    }
+    if (goes !== undefined) this.#evict(goes, now);
+    const open = admission.right === 'publish' && this.#slot.isOpen;
+    const role = open ? 'broadcaster' : 'viewer';
+    const session = this.#createSession({ id, role, capabilities, seenAt: now });
+    if (open) this.#takeSlot(session, now);
     this.#bind(page, session);
     this.#event({ event: 'session-opened', session: session.id, role: session.role });
     this.#welcome(session, false);
@@ -397,18 +477,37 @@ export class Broadcast {
     this.#settle(session, now);
   }
 
-  #publish(session: Session, now: Millis): void {
+  /** Who holds most of a full room makes place for who holds less of it. */
+  #evict(id: string, now: Millis): void {
+    const session = this.#sessions.get(id);
+    const page = this.#pages.pageOf(id);
+    if (page !== undefined) this.#tell(page, PAGE_ERROR.roomFull);
+    session?.close();
+    if (session !== undefined) this.#settle(session, now);
+  }
+
+  #publish(page: PageId, session: Session, now: Millis): void {
     if (session.role === 'broadcaster') return;
-    if (!this.#slot.isFree(now)) {
-      this.#tellSession(session, {
-        type: 'error',
-        code: 'BROADCASTER_PRESENT',
-        message: 'Somebody else is broadcasting.',
-      });
+    const admission = this.#pages.admissionOf(page);
+    if (admission.right !== 'publish' || this.#hasExpired(admission, now)) {
+      this.#tell(page, admission.right === 'publish' ? PAGE_ERROR.mayBeginNothing : PAGE_ERROR.mayOnlyView);
+      return;
+    }
+    if (!this.#slot.isFree) {
+      this.#tell(page, PAGE_ERROR.broadcasterPresent);
       return;
     }
     this.#takeSlot(session, now);
     session.changeRole('broadcaster', now);
+  }
+
+  #stepDown(session: Session, now: Millis): void {
+    this.#slot.release(session);
+    session.changeRole('viewer', now);
+  }
+
+  #hasExpired({ until }: Admission, now: Millis): boolean {
+    return until !== undefined && now + this.#wallOffset >= until;
   }
 
   #takeSlot(session: Session, now: Millis): void {
@@ -420,36 +519,14 @@ export class Broadcast {
     }
   }
 
-  #createSession(id: string, role: Role, capabilities: Capabilities, seenAt: Millis): Session {
-    const { certificate, identity, rng, srtpProfiles, candidates, videoCodecs } = this.#options;
-    const session = new Session(
-      {
-        id,
-        role,
-        capabilities,
-        staleKeyTtl: this.#options.staleKeyTtl,
-        sessionTtl: this.#options.sessionTtl,
-        rekeyInterval: this.#options.rekeyInterval,
-        createCredentials: () => createIceCredentials(rng),
-        createPeer: (ice, restored) =>
-          new Peer({ identity, rng, srtpProfiles, ice, reserve: () => this.#persistMedia() }, restored),
-        createOffer: (connection) =>
-          createOffer({
-            role: connection.role,
-            connection: connection.number,
-            offer: connection.offers,
-            ice: connection.peer.iceCredentials,
-            fingerprint: fingerprintOf(certificate.certificate, digestOf(connection.epoch)),
-            candidates,
-            videoCodecs,
-            cname: this.#room.cname,
-            streams: this.#room.capture().streams,
-          }),
-        parseAnswer,
-      },
-      seenAt,
-    );
-    this.#sessions.set(id, session);
+  #createSession(of: Visitor): Session {
+    const session = createSession(of, {
+      options: this.#options,
+      room: this.#room,
+      shown: () => ({ certificate: this.#certificate.certificate, identity: this.#identity }),
+      reserve: () => this.#media.write(),
+    });
+    this.#sessions.set(session.id, session);
     return session;
   }
 
@@ -457,9 +534,8 @@ export class Broadcast {
   #bind(page: PageId, session: Session): void {
     const before = this.#pages.bind(page, session.id);
     if (before === undefined) return;
-    this.#tell(before, { type: 'error', code: 'SUPERSEDED', message: 'This session was opened elsewhere.' });
-    const { superseded: code } = CLOSE_CODE;
-    this.#outputs.push({ kind: 'disconnect', page: before, code, reason: 'opened elsewhere' });
+    this.#tell(before, PAGE_ERROR.superseded);
+    this.#disconnect(before, 'superseded', 'opened elsewhere');
   }
 
   #welcome(session: Session, resumed: boolean): void {
@@ -489,6 +565,7 @@ export class Broadcast {
     }
     this.#deadlines.set(session, session.nextTimeout() ?? Number.POSITIVE_INFINITY);
     if (session.closed) this.#removeSession(session);
+    this.#returning.follow(session, now);
   }
 
   #handleSessionOutput(session: Session, output: SessionOutput, now: Millis): void {
@@ -498,6 +575,9 @@ export class Broadcast {
         break;
       case 'message':
         this.#tellSession(session, output.message);
+        break;
+      case 'probing':
+        this.#routes.addTransaction({ session, connection: output.connection }, output.transaction);
         break;
       case 'validated':
         this.#routes.addAddress({ session, connection: output.connection }, output.address);
@@ -516,6 +596,9 @@ export class Broadcast {
       case 'keyed':
         this.#handleKeyed(output.connection, now);
         break;
+      case 'connected':
+        this.#tally.measured(output.connection.id, output.roundTrip);
+        break;
       case 'closed':
         this.#handleClosed(session, output.connection);
         break;
@@ -523,15 +606,27 @@ export class Broadcast {
         for (const connection of session.connections) this.#routes.put({ session, connection });
         this.#identityChanged = true;
         break;
+      case 'unreachable':
+        this.#dismiss(session);
+        break;
       case 'event':
         this.#event(output.event);
         break;
     }
   }
 
+  /** The page is there, and nothing else came of it. */
+  #dismiss(session: Session): void {
+    const page = this.#pages.pageOf(session.id);
+    if (page === undefined) return;
+    this.#tell(page, PAGE_ERROR.unreachable);
+    this.#disconnect(page, 'unreachable', 'no media connection');
+  }
+
   /** Media of the broadcaster's replacement connection takes over with its first whole frame, which is a keyframe. */
   #handleRtp(session: Session, connection: Connection, packet: Uint8Array, now: Millis): void {
     if (connection.role !== 'broadcaster') return;
+    this.#slot.heard(session, now);
     if (!this.#succeeds(connection)) {
       this.#room.handleProducerRtp(connection.id, packet, now);
       return;
@@ -563,12 +658,13 @@ export class Broadcast {
         this.#room.setProducer(connection.id);
     } else this.#room.consumerKeyed(connection.id, now);
     // The keys before these are gone from memory; soon also from the file, together with what they were limited to. What is not yet in it has no limit.
-    this.#persistMediaSoon(now);
+    this.#media.writeSoon(now);
   }
 
   #handleClosed(session: Session, connection: Connection): void {
     if (!session.connections.includes(connection)) this.#closedDrops.absorb(connection.peer.dropCounts);
     this.#routes.remove(connection.id);
+    this.#tally.forget(connection.id);
     if (connection.role === 'viewer') this.#room.removeConsumer(connection.id);
     else if (this.#room.producer === connection.id) {
       const successor = session.connections.find(
@@ -602,7 +698,7 @@ export class Broadcast {
         break;
       }
       case 'reserve':
-        this.#persistMedia();
+        this.#media.write();
         break;
     }
   }
@@ -619,12 +715,17 @@ export class Broadcast {
     });
     this.#protector.protect(
       jobs,
-      ({ to }, datagram) => this.#outputs.push({ kind: 'transmit', to, datagram }),
+      ({ to }, datagram) => {
+        this.#mediaOut++;
+        this.#outputs.push({ kind: 'transmit', to, datagram });
+      },
       ({ connection }, error) =>
         this.#event({ event: 'protect-failed', connection: connection.id, reason: String(error) }),
     );
     if (this.#forwarded || jobs.length === 0) return;
     this.#forwarded = true;
+    if (this.#writtenBefore !== undefined)
+      this.#found.gapMs = Math.max(0, this.#now + this.#wallOffset - this.#writtenBefore);
     this.#event({ event: 'first-media-forwarded' });
   }
 
@@ -637,6 +738,8 @@ export class Broadcast {
   #removeSession(session: Session): void {
     this.#deadlines.delete(session);
     if (!this.#sessions.delete(session.id)) return;
+    this.#returning.leave(session);
+    this.#places.release(session.id);
     this.#tokens.remove(session.id);
     this.#pages.unbindSession(session.id);
     this.#slot.release(session);
@@ -673,16 +776,23 @@ export class Broadcast {
 
   #tellSession(session: Session, message: ServerMessage): void {
     const page = this.#pages.pageOf(session.id);
-    if (page !== undefined) this.#tell(page, message);
+    if (page === undefined) return;
+    const { relaysFor } = this.#options;
+    if (message.type === 'offer' && relaysFor !== undefined)
+      this.#tell(page, { type: 'relays', servers: relaysFor(session.id, this.#now + this.#wallOffset) });
+    this.#tell(page, message);
   }
 
   #tell(page: PageId, message: ServerMessage): void {
     this.#outputs.push({ kind: 'message', page, message, afterWrite: false });
   }
 
+  #disconnect(page: PageId, why: keyof typeof CLOSE_CODE, reason: string): void {
+    this.#outputs.push({ kind: 'disconnect', page, code: CLOSE_CODE[why], reason });
+  }
+
   #event(event: BroadcastEvent): void {
+    this.#tally.note(event);
     this.#outputs.push({ kind: 'event', event });
   }
 }
-
-const idOf = ({ session, connection }: PeerMediaRecord): string => connectionId(toHex(session), connection);

@@ -1,23 +1,35 @@
 import type { Session } from '../session/session.ts';
-import type { Millis } from '../util/clock.ts';
+import { earliest, type Millis } from '../util/clock.ts';
 
 /** A broadcaster whose page and media are both gone for this long has left: the next to ask takes over. */
 const ABSENCE_GRACE: Millis = 15_000;
-/** A visitor who was given the room and has not gone on air for this long may be taken over (an unanswered camera prompt). */
-const ON_AIR_GRACE: Millis = 60_000;
+/** A visitor who has the place and sends nothing for this long is not on air any more (an unanswered camera prompt, a telephone put away). */
+const SILENCE_GRACE: Millis = 60_000;
 
-/** Who broadcasts: the first in the room, and after that whoever asks when the place is free. */
+/**
+ * Who broadcasts: the first in the room, and after that whoever asks when the place is free. The silent keep it until somebody asks; who only
+ * opens the page takes it from nobody who has been on air.
+ */
 export class BroadcasterSlot {
   #holder: Session | undefined;
-  #since: Millis = 0;
+  /** When the holder was given the place, or sent media last. */
+  #heardAt: Millis = 0;
+  #silent = false;
+  #hasSent = false;
 
   /** Whether the broadcaster's media arrives, or may be expected to. */
   get onAir(): boolean {
-    return this.#holder?.current?.role === 'broadcaster';
+    return this.#holder?.current?.role === 'broadcaster' && !this.#silent;
   }
 
-  isFree(now: Millis): boolean {
-    return this.#holder === undefined || (!this.onAir && now - this.#since > ON_AIR_GRACE);
+  /** Whether who asks to broadcast may. */
+  get isFree(): boolean {
+    return this.#holder === undefined || this.#silent;
+  }
+
+  /** Whether who opens the page is asked to broadcast. */
+  get isOpen(): boolean {
+    return this.#holder === undefined || (this.#silent && !this.#hasSent);
   }
 
   /** Whether nobody has the place, not even somebody who does not use it. */
@@ -25,22 +37,42 @@ export class BroadcasterSlot {
     return this.#holder === undefined;
   }
 
-  take(session: Session, now: Millis): void {
+  /** @param hasSent it was on air before, in an earlier process. */
+  take(session: Session, now: Millis, hasSent = false): void {
     this.#holder = session;
-    this.#since = now;
+    this.#heardAt = now;
+    this.#silent = false;
+    this.#hasSent = hasSent;
+  }
+
+  heard(session: Session, now: Millis): void {
+    if (session !== this.#holder) return;
+    this.#heardAt = now;
+    this.#silent = false;
+    this.#hasSent = true;
   }
 
   release(session: Session): void {
     if (this.#holder === session) this.#holder = undefined;
   }
 
-  /** When the place is given up, where the broadcaster's page is away. */
   nextTimeout(): Millis | undefined {
-    const holder = this.#holder;
-    return holder === undefined || holder.attached ? undefined : holder.seenAt + ABSENCE_GRACE;
+    return earliest(this.#givenUpAt(), this.#silentAt());
   }
 
   handleTimeout(now: Millis): void {
-    if (now >= (this.nextTimeout() ?? Number.POSITIVE_INFINITY)) this.#holder = undefined;
+    if (now >= (this.#silentAt() ?? Number.POSITIVE_INFINITY)) this.#silent = true;
+    if (now >= (this.#givenUpAt() ?? Number.POSITIVE_INFINITY)) this.#holder = undefined;
+  }
+
+  #silentAt(): Millis | undefined {
+    return this.#holder === undefined || this.#silent ? undefined : this.#heardAt + SILENCE_GRACE;
+  }
+
+  /** Where the broadcaster's page is away. Its checks tell every few seconds that it is there, its packets at once. */
+  #givenUpAt(): Millis | undefined {
+    const holder = this.#holder;
+    if (holder === undefined || holder.attached) return undefined;
+    return Math.max(holder.seenAt, this.#heardAt) + ABSENCE_GRACE;
   }
 }

@@ -1,7 +1,7 @@
-import { createPrivateKey, type KeyObject } from 'node:crypto';
+import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import type { CertificateRecord } from '../snapshot/schema.ts';
 import { bufferOf, toHex } from '../util/bytes.ts';
-import type { WallMillis } from '../util/clock.ts';
+import type { Millis, WallMillis } from '../util/clock.ts';
 import { type RandomSource, randomBytes } from '../util/rng.ts';
 import { Secret } from '../util/secret.ts';
 
@@ -38,6 +38,10 @@ export async function createCertificate(rng: RandomSource, now: WallMillis): Pro
     createdAt: now,
   };
 }
+
+/** Whether a certificate has to be replaced: it is as old as it may get, or past its own end, which no browser asks for and others might. */
+export const isOutdated = (record: CertificateRecord, maxAge: Millis, now: WallMillis): boolean =>
+  now - record.createdAt >= maxAge || now >= Date.parse(new X509Certificate(record.certificate).validTo);
 
 /** The key as the handshake signs with it. */
 export const signingKey = (record: CertificateRecord): KeyObject =>

@@ -15,6 +15,11 @@ export class IdentityWriter {
     this.#failed = failed;
   }
 
+  /** Everything is written. */
+  get isIdle(): boolean {
+    return this.#running === undefined;
+  }
+
   /** The snapshot is out of date. */
   request(): void {
     this.#requested = true;

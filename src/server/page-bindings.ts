@@ -1,10 +1,36 @@
+import type { Admission } from '../signaling/admission.ts';
+
 /** A WebSocket of a page. */
 export type PageId = number;
+
+/** A page whose connection for signaling has just come about. */
+export interface OpenedPage {
+  readonly id: PageId;
+  /** Whose it is: places that run out are shared out by owner. */
+  readonly owner: string;
+  /** Everything and for ever, where it is absent. */
+  readonly admission?: Admission;
+}
+
+const EVERYTHING: Admission = { right: 'publish', until: undefined };
 
 /** Which page has which session: one each. */
 export class PageBindings {
   readonly #sessions = new Map<PageId, string>();
   readonly #pages = new Map<string, PageId>();
+  readonly #opened = new Map<PageId, OpenedPage>();
+
+  open(opened: OpenedPage): void {
+    this.#opened.set(opened.id, opened);
+  }
+
+  ownerOf(page: PageId): string {
+    return this.#opened.get(page)?.owner ?? '';
+  }
+
+  admissionOf(page: PageId): Admission {
+    return this.#opened.get(page)?.admission ?? EVERYTHING;
+  }
 
   sessionOf(page: PageId): string | undefined {
     return this.#sessions.get(page);
@@ -27,8 +53,9 @@ export class PageBindings {
     return before === page ? undefined : before;
   }
 
-  /** Gives the session whose page this was. */
-  unbindPage(page: PageId): string | undefined {
+  /** The page is gone. Gives the session whose page this was. */
+  close(page: PageId): string | undefined {
+    this.#opened.delete(page);
     const session = this.#sessions.get(page);
     this.#sessions.delete(page);
     if (session !== undefined) this.#pages.delete(session);

@@ -1,7 +1,7 @@
 import type { Connection } from '../session/connection.ts';
 import type { Session } from '../session/session.ts';
 import { type Address, addressKey } from '../transport/address.ts';
-import { localUfragOf } from '../transport/ice/ice-lite.ts';
+import { addresseeOf } from '../transport/ice/ice-lite.ts';
 
 /** A connection and whose it is. */
 export interface Route {
@@ -10,15 +10,17 @@ export interface Route {
 }
 
 /**
- * Finds the connection that a datagram is for: checks by their local ufrag, everything else by an address that a check has validated. What is found
- * is a hint; the peer itself verifies.
+ * Finds the connection that a datagram is for: checks by their local ufrag, responses by the transaction they answer, everything else by the
+ * address that has proven to be the connection's last. What is found is a hint; the peer itself verifies.
  */
 export class Routes {
   readonly #routes = new Map<string, Route>();
   readonly #byUfrag = new Map<string, Route>();
+  readonly #byTransaction = new Map<string, Route>();
   readonly #byAddress = new Map<string, Route>();
   /** What was registered for a connection, to be taken back with it. */
   readonly #ufrags = new Map<string, readonly string[]>();
+  readonly #transactions = new Map<string, Set<string>>();
   readonly #addresses = new Map<string, Map<string, Address>>();
 
   get(connection: string): Route | undefined {
@@ -43,7 +45,17 @@ export class Routes {
     if (peer.remoteAddress !== undefined) this.addAddress(route, peer.remoteAddress);
   }
 
-  /** An address that a check of this connection has validated. */
+  /** A request of this connection that a response may come to. */
+  addTransaction(route: Route, transaction: string): void {
+    const { id, peer } = route.connection;
+    this.#byTransaction.set(transaction, route);
+    const known = this.#transactions.get(id) ?? new Set<string>();
+    this.#transactions.set(id, known.add(transaction));
+    // The peer awaits a few at a time; so does the table.
+    for (const other of known) if (!peer.isProbing(other)) this.#forgetTransaction(id, other);
+  }
+
+  /** An address that has proven to be this connection's. */
   addAddress(route: Route, address: Address): void {
     const key = addressKey(address);
     const { id, peer } = route.connection;
@@ -57,17 +69,29 @@ export class Routes {
   remove(connection: string): void {
     this.#routes.delete(connection);
     for (const ufrag of this.#ufrags.get(connection) ?? []) this.#byUfrag.delete(ufrag);
+    for (const transaction of this.#transactions.get(connection) ?? [])
+      this.#forgetTransaction(connection, transaction);
     for (const key of this.#addresses.get(connection)?.keys() ?? []) this.#forget(connection, key);
     this.#ufrags.delete(connection);
+    this.#transactions.delete(connection);
     this.#addresses.delete(connection);
   }
 
-  findByUfrag(datagram: Uint8Array): Route | undefined {
-    return this.#byUfrag.get(localUfragOf(datagram) ?? '');
+  findAddressee(stun: Uint8Array): Route | undefined {
+    const addressee = addresseeOf(stun);
+    if (addressee === undefined) return undefined;
+    return 'ufrag' in addressee
+      ? this.#byUfrag.get(addressee.ufrag)
+      : this.#byTransaction.get(addressee.transaction);
   }
 
   findByAddress(from: Address): Route | undefined {
     return this.#byAddress.get(addressKey(from));
+  }
+
+  #forgetTransaction(connection: string, transaction: string): void {
+    this.#transactions.get(connection)?.delete(transaction);
+    this.#byTransaction.delete(transaction);
   }
 
   #forget(connection: string, key: string): void {

@@ -1,50 +1,126 @@
 /**
  * The engine in the world: sockets, files, clocks.
  *
- *   1. bind both ports (they are the lock: who has not got them touches no snapshot)
- *   2. read the identity, take the media snapshot
+ *   1. bind both ports, or take those that the service manager keeps (who has not got them touches no snapshot)
+ *   2. lock RUNTIME_DIR, read the identity, take the media snapshot
  *   3. answer what has waited on UDP, forward media on stale contexts, speak first to every persisted address
  *   4. HTTP and WebSocket
  *   5. write a fresh snapshot
  */
 import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
 import type { Config } from '../config.ts';
 import { candidateAddresses } from '../config.ts';
-import { type AdminRequest, type AdminResponse, adminSocketPath } from '../keyring/admin-protocol.ts';
+import {
+  type AdminRequest,
+  type AdminResponse,
+  adminSocketPath,
+  type HandoverRequest,
+} from '../keyring/admin-protocol.ts';
 import type { Logger } from '../log.ts';
+import { EventLoopDelay } from '../observability/event-loop.ts';
+import { writeExposition } from '../observability/exposition.ts';
+import type { ServerFacts } from '../observability/facts.ts';
+import { metricsOf } from '../observability/metrics.ts';
 import { AdminSocket } from '../signaling/admin.ts';
+import { AdminHttp } from '../signaling/admin-http.ts';
+import type { Access } from '../signaling/admission.ts';
 import { HttpPort, type RequestHandler } from '../signaling/http.ts';
-import type { PageSockets } from '../signaling/ws.ts';
+import { KnownOrigins } from '../signaling/origin.ts';
+import type { Refusal } from '../signaling/refusal.ts';
+import { TlsSource } from '../signaling/tls.ts';
+import { TrustedProxies } from '../signaling/visit.ts';
+import type { PageEvents, PageSockets } from '../signaling/ws.ts';
 import { announceServer } from '../snapshot/run-file.ts';
-import type { IdentitySnapshot, MediaSnapshot } from '../snapshot/schema.ts';
+import type { CertificateRecord, IdentitySnapshot, MediaSnapshot } from '../snapshot/schema.ts';
 import { UdpSocket } from '../transport/socket.ts';
 import { type Millis, monotonicNow, wallNow } from '../util/clock.ts';
 import { collectSoon } from '../util/collect.ts';
 import { countUnder } from '../util/counters.ts';
 import { secureRandom } from '../util/rng.ts';
 import { Secret } from '../util/secret.ts';
+import { openAccess } from './access.ts';
+import { AuditTrail } from './audit-trail.ts';
 import { Broadcast } from './broadcast.ts';
+import type { BroadcastEvent } from './broadcast-io.ts';
 import { createCertificate, signingKey } from './certificate.ts';
+import { CertificateKeeper, describeCertificate } from './certificate-keeper.ts';
+import { DirectoryLock } from './directory-lock.ts';
+import { Drain, type DrainEnd } from './drain.ts';
+import { ForeignNames } from './foreign-names.ts';
 import { IdentityWriter } from './identity-writer.ts';
-import { openStorage, type Storage } from './storage.ts';
+import type { InheritedSockets } from './inherited-sockets.ts';
+import { MediaWriter } from './media-writer.ts';
+import { serverFacts } from './server-facts.ts';
+import { claimStorage, openStorage, type Storage, type StorageOptions } from './storage.ts';
+import { openTurn, type RelaysFor } from './turn.ts';
+import { deferred, elapsed, unlessStopped, whenLetGo } from './waiting.ts';
 
 /** How often index limits are raised ahead of use; a crash skips at most what was reserved in two of these. */
 const MEDIA_WRITE_INTERVAL: Millis = 200;
 /** How often the durable snapshot learns how far the room's numbering has come. */
 const IDENTITY_REFRESH_INTERVAL: Millis = 10_000;
+/** How often the certificate's age is looked at. */
+const CERTIFICATE_CHECK_INTERVAL: Millis = 60_000;
+/** How often the page's certificate is looked at. */
+const TLS_CHECK_INTERVAL: Millis = 2_000;
 /** Where the page lies, seen from the built program in `dist/`. */
 const PUBLIC = new URL('../public/', import.meta.url);
 
+/** Where something changes all the time, no write of the identity is the last one: from then on nothing may change any more. */
+const FLUSH_PATIENCE_MS = 500;
+
+/** Longer than a page takes to bring up a connection beside the one it has; who has taken longer resumes by re-key. */
+const FRESH_PATIENCE: Millis = 10_000;
+const FRESH_CHECK_INTERVAL: Millis = 10;
+
+type Order = Exclude<AdminRequest, HandoverRequest>;
+
+const KEPT_SOCKETS: AdminResponse = {
+  ok: false,
+  error:
+    'its ports belong to the service manager, which keeps what arrives while it is restarted: restart the unit instead',
+};
+
+const ENDING = {
+  ok: false,
+  error: 'the server is about to end. Nothing was changed; ask again when it is gone, or the next one runs',
+} as const satisfies AdminResponse;
+
+/** How often a server that drains looks who is left. */
+const DRAIN_CHECK_INTERVAL: Millis = 100;
+
+const STARTING: Refusal = { status: 503, reason: 'not-ready', words: 'The server is starting.' };
+
+/** A server that serves. */
 export interface RunningServer {
   readonly port: number;
   readonly udpPort: number;
-  /** Writes both snapshots a last time, tells the pages and closes. */
+  /** A drain is over: it is to be shut down. Stays pending otherwise. */
+  readonly drained: Promise<DrainEnd>;
+  /** Another server has taken over: this one is shut down. Stays pending otherwise. */
+  readonly handedOver: Promise<void>;
+  /** Is not ready any more, writes both snapshots a last time, tells the pages and closes. */
   shutdown(): Promise<void>;
 }
 
+/** What the configuration cannot hold. */
+export interface StartOptions extends StorageOptions {
+  /** Bound sockets that this process was given, in the place of ports of its own. */
+  readonly inherited?: InheritedSockets;
+  /** Lets a server that runs on these directories go on until this one has loaded what it needs. When this resolves, it has let go of all it has. */
+  readonly takeOver?: () => Promise<void>;
+  /** Ends the start, which throws its reason, unless a snapshot has been taken already: then the server starts, and can be shut down. */
+  readonly stop?: AbortSignal;
+}
+
 /** Throws `PORT_IN_USE`, `KEY_*`, `STATE_IN_USE`, `STATE_UNWRITABLE` or `SEALED_FILE_INVALID`; nothing has been lost then. */
-export async function startServer(config: Config, log: Logger): Promise<RunningServer> {
-  const server = new Server(config, log);
+export async function startServer(
+  config: Config,
+  log: Logger,
+  options: StartOptions = {},
+): Promise<RunningServer> {
+  const server = new Server(config, log, options);
   await server.start();
   return server;
 }
@@ -52,25 +128,59 @@ export async function startServer(config: Config, log: Logger): Promise<RunningS
 class Server implements RunningServer {
   readonly #config: Config;
   readonly #log: Logger;
+  readonly #inherited: InheritedSockets;
+  readonly #stopSignal: AbortSignal;
+  readonly #takeOver: (() => Promise<void>) | undefined;
+  /** Why what is under way is given up. */
+  readonly #ending = new AbortController();
+  readonly #storageOptions: StorageOptions;
+  readonly #origins: KnownOrigins;
+  readonly #access: Access;
+  readonly #relaysFor: RelaysFor | undefined;
+  readonly #foreignNames: ForeignNames;
   #udp!: UdpSocket;
   #http!: HttpPort;
+  #tls: TlsSource | undefined;
   #broadcast!: Broadcast;
   #storage!: Storage;
+  #lock: DirectoryLock | undefined;
   #identity!: IdentityWriter;
   #admin: AdminSocket | undefined;
+  #adminHttp: AdminHttp | undefined;
+  readonly #eventLoop = new EventLoopDelay();
+  #resealing = false;
   #announced: { withdraw(): void } | undefined;
-  #mediaFailed = false;
+  #media: MediaWriter | undefined;
   /** Absent until the media flows. */
   #pages: PageSockets | undefined;
   #ready = false;
   #stopped = false;
+  readonly #audit = new AuditTrail((event) => this.#storage.audit.record(event));
+  readonly #certificates = new CertificateKeeper({
+    current: () => this.#broadcast.certificate,
+    replace: (certificate) => this.#replaceCertificate(certificate),
+  });
+  #shutdown: Promise<void> | undefined;
+  readonly #drain = new Drain(() => this.#countSessions());
+  #handingOver = false;
+  readonly #handedOver = deferred<void>();
+  /** What operators have asked for and what is not done yet. */
+  readonly #orders = new Set<Promise<unknown>>();
   #timer: NodeJS.Timeout | undefined;
   #timerAt: Millis | undefined;
   readonly #intervals: NodeJS.Timeout[] = [];
 
-  constructor(config: Config, log: Logger) {
+  constructor(config: Config, log: Logger, { inherited = {}, stop, takeOver, ...storage }: StartOptions) {
+    this.#storageOptions = storage;
     this.#config = config;
     this.#log = log;
+    this.#inherited = inherited;
+    this.#stopSignal = stop ?? new AbortController().signal;
+    this.#takeOver = takeOver;
+    this.#foreignNames = new ForeignNames(log);
+    this.#origins = new KnownOrigins(config.publicOrigins, hostname());
+    this.#access = openAccess(config.access);
+    this.#relaysFor = config.turn && openTurn(config.turn);
   }
 
   get port(): number {
@@ -81,16 +191,45 @@ class Server implements RunningServer {
     return this.#udp.port;
   }
 
+  get handedOver(): Promise<void> {
+    return this.#handedOver.promise;
+  }
+
+  get drained(): Promise<DrainEnd> {
+    return this.#drain.ended;
+  }
+
   async start(): Promise<void> {
-    const { host, port, udpPort } = this.#config;
+    this.#tls = this.#config.tls && (await TlsSource.open(this.#config.tls));
+    if (this.#takeOver !== undefined) {
+      await this.#warmUp();
+      await unlessStopped(this.#takeOver(), this.#stopSignal);
+    }
+    const { host, port, udpPort, limits } = this.#config;
+    const { udp, tcp } = this.#inherited;
     const site = deferred<RequestHandler>();
-    [this.#udp, this.#http] = await bindBoth(
-      UdpSocket.bind(host, udpPort),
-      HttpPort.bind(host, port, site.promise, (request, socket, head) => {
-        if (this.#pages === undefined) socket.destroy();
-        else this.#pages.upgrade(request, socket, head);
-      }),
-    );
+    const bind = () =>
+      bindBoth(
+        udp === undefined ? UdpSocket.bind(host, udpPort) : UdpSocket.adopt(udp.fd, udp.family),
+        HttpPort.bind({
+          host,
+          port,
+          fd: tcp?.fd,
+          app: site.promise,
+          origins: this.#origins,
+          tls: this.#tls?.pair,
+          proxies: new TrustedProxies(this.#config.trustedProxies),
+          onUpgrade: (...upgrade) => (this.#pages === undefined ? STARTING : this.#pages.upgrade(...upgrade)),
+          onRefused: (...refused) => this.#foreignNames.note(...refused),
+          limits: {
+            connections: limits.connections,
+            ...(limits.connectionsPerAddress === undefined
+              ? {}
+              : { connectionsPerAddress: limits.connectionsPerAddress }),
+          },
+        }),
+      );
+    [this.#udp, this.#http] = await (this.#takeOver === undefined ? bind() : whenLetGo(bind));
     try {
       await this.#resume();
       this.#udp.receive((datagram, from) =>
@@ -102,31 +241,73 @@ class Server implements RunningServer {
     } catch (error) {
       // Nothing may be left that keeps the process, and with it the ports.
       this.#stop();
+      this.#announced?.withdraw();
+      this.#admin?.close();
       this.#udp.close();
       this.#http.close();
+      this.#lock?.release();
       throw error;
     }
-    this.#ready = true;
+    // Whoever was quick has asked it to drain already.
+    this.#ready = !this.#drain.hasBegun;
+    this.#openAdminHttp();
+    this.#eventLoop.start();
     this.#identity.request();
     this.#every(MEDIA_WRITE_INTERVAL, () => {
       this.#broadcast.adjustWall(wallNow() - monotonicNow());
       this.#broadcast.refreshMedia(monotonicNow());
     });
+    if (this.#tls !== undefined) {
+      const { tls } = this.#config;
+      this.#log.info({ event: 'tls', cert: tls?.cert, validTo: new Date(this.#tls.pair.validTo) }, 'HTTPS');
+      this.#every(TLS_CHECK_INTERVAL, () => void this.#checkTls());
+    }
     this.#every(IDENTITY_REFRESH_INTERVAL, () => this.#identity.request());
+    // Not before the media flows: making a certificate takes longer than the first packet.
+    this.#lookAtCertificate();
+    this.#every(CERTIFICATE_CHECK_INTERVAL, () => this.#lookAtCertificate());
   }
 
-  async shutdown(): Promise<void> {
+  shutdown(): Promise<void> {
+    this.#shutdown ??= this.#end();
+    return this.#shutdown;
+  }
+
+  /** Media goes on while the identity is written, and stops with the last media snapshot. */
+  async #end(): Promise<void> {
+    // Whoever sends visitors here has to know first.
+    this.#ready = false;
+    this.#ending.abort(new Error(ENDING.error));
+    await this.#settle();
+    await this.#release();
+    await this.#closeAudit();
+  }
+
+  /** What was ordered is done, and the identity on disk is as new as can be. Media goes on meanwhile. */
+  async #settle(): Promise<void> {
+    await Promise.allSettled(this.#orders);
+    await Promise.race([this.#identity.flush(), elapsed(FLUSH_PATIENCE_MS)]);
+  }
+
+  /** From here on there is no way back. When it resolves, another process can have all that this one had. */
+  async #release(): Promise<void> {
     this.#stop();
     this.#udp.receive(() => undefined);
+    if (!this.#identity.isIdle) await this.#identity.flush();
+    this.#broadcast.refreshMedia(monotonicNow());
     // RFC 6455 §7.4.1 and its registry: 1012 is "service restart"; the pages come back by themselves.
     this.#pages?.close(1012, 'restart');
-    this.#broadcast.refreshMedia(monotonicNow());
-    await this.#identity.flush();
     this.#announced?.withdraw();
     this.#admin?.close();
     this.#udp.close();
     this.#http.close();
     this.#broadcast.close();
+    this.#lock?.release();
+  }
+
+  async #closeAudit(): Promise<void> {
+    this.#audit.note('server-stopped');
+    await Promise.race([this.#storage.audit.flush(), elapsed(FLUSH_PATIENCE_MS)]);
   }
 
   /** The page and its WebSocket come after the media: their libraries take longer to load than the first packet to leave. */
@@ -135,13 +316,45 @@ class Server implements RunningServer {
       import('../signaling/site.ts'),
       import('../signaling/ws.ts'),
     ]);
-    this.#pages = new PageSockets({
+    const events: PageEvents = {
       opened: (page, token, position) =>
-        this.#run((now) => this.#broadcast.openPage(page.id, token, position, now)),
+        this.#run((now) => this.#broadcast.openPage(page, token, position, now)),
       message: (page, message) => this.#run((now) => this.#broadcast.handleMessage(page.id, message, now)),
       closed: (page) => this.#run((now) => this.#broadcast.closePage(page.id, now)),
+    };
+    this.#pages = new PageSockets(events, this.#origins, {
+      access: this.#access,
+      pagesPerAddress: this.#config.limits.connectionsPerAddress,
     });
-    return createSite(PUBLIC, () => this.#ready);
+    return createSite(PUBLIC, () => this.#ready, {
+      https: this.#tls !== undefined,
+      isDraining: () => this.#drain.hasBegun && this.#shutdown === undefined,
+      allows: (origin, host) => this.#origins.allows(origin, host),
+    });
+  }
+
+  async #checkTls(): Promise<void> {
+    const news = await this.#tls?.check(wallNow());
+    switch (news?.kind) {
+      case 'changed':
+        this.#http.renewTls(news.pair);
+        this.#log.info(
+          { event: 'tls-renewed', validTo: new Date(news.pair.validTo) },
+          'a new certificate is used',
+        );
+        break;
+      case 'refused':
+        this.#log.error(
+          { event: 'tls-refused', problem: news.words },
+          'what lies in TLS_CERT and TLS_KEY now cannot be used: the certificate before it stays',
+        );
+        break;
+      case 'expiring':
+        this.#log.warn(
+          { event: 'tls-expiring', validTo: new Date(news.validTo) },
+          'the certificate of the page expires: browsers will refuse the page, and nobody has put another one in its place',
+        );
+    }
   }
 
   /** No more work of its own accord. */
@@ -150,42 +363,115 @@ class Server implements RunningServer {
     this.#stopped = true;
     for (const interval of this.#intervals) clearInterval(interval);
     clearTimeout(this.#timer);
+    this.#eventLoop.stop();
+    this.#adminHttp?.close();
+  }
+
+  #openAdminHttp(): void {
+    const { admin } = this.#config;
+    if (admin === undefined) return;
+    this.#adminHttp = new AdminHttp({
+      ...admin,
+      origins: this.#origins,
+      isReady: () => this.#ready,
+      metrics: () => writeExposition(metricsOf(this.#facts())),
+      listening: (port) => this.#log.info({ event: 'admin-address', host: admin.host, port }),
+      failed: (why) =>
+        this.#log.error(
+          { event: 'admin-address-unavailable', ...admin, why },
+          'visitors are served, but there are no metrics until the address can be had',
+        ),
+    });
   }
 
   async #openAdmin(): Promise<void> {
     const { stateDir } = this.#config;
     const { runtimeDir } = this.#storage;
     const adminSocket = adminSocketPath(stateDir, runtimeDir);
-    this.#admin = await AdminSocket.listen(adminSocket, (request) => this.#handleAdmin(request));
+    this.#admin = await AdminSocket.listen(adminSocket, (request, gone) =>
+      request.command === 'handover' ? this.#handOver(request, gone) : this.#order(request),
+    );
     this.#announced = announceServer(stateDir, { adminSocket, runtimeDir });
   }
 
+  /** All that takes time and can be done beside a server that runs. What is wrong is found while that one goes on. */
+  async #warmUp(): Promise<void> {
+    await this.#openStorage(true);
+    const [{ createSite }] = await Promise.all([
+      import('../signaling/site.ts'),
+      import('../signaling/ws.ts'),
+    ]);
+    await createSite(PUBLIC, () => false);
+    // The port is taken as yet; whether the address is this machine's shows at any other.
+    if (this.#inherited.udp === undefined) (await UdpSocket.bind(this.#config.host, 0)).close();
+  }
+
+  async #openStorage(beside: boolean): Promise<void> {
+    const opening = openStorage(this.#config, this.#log, { ...this.#storageOptions, beside });
+    this.#storage = await unlessStopped(opening, this.#stopSignal);
+  }
+
   async #resume(): Promise<void> {
-    this.#storage = await openStorage(this.#config, this.#log);
-    const { store, keepsMedia } = this.#storage;
+    if (this.#takeOver === undefined) await this.#openStorage(false);
+    else await claimStorage(this.#config, this.#storage);
+    const { keys, store, writes, keepsMedia, runtimeDir } = this.#storage;
+    // Other ports are no lock on the same directories.
+    this.#lock = await DirectoryLock.take(runtimeDir ?? this.#config.stateDir);
+    this.#stopSignal.throwIfAborted();
     const restored = await store.readIdentity();
     if (restored === undefined) store.dropMedia();
     const media = await store.takeMedia();
+    // From here on it writes, and opens nothing.
+    keys.forget();
+    if (keepsMedia) {
+      this.#media = new MediaWriter(store, (error) => {
+        writes.failed('media');
+        this.#log.error(
+          { event: 'media-not-written', err: error },
+          'no media context is written any more: viewers would resume by re-key alone',
+        );
+      });
+    }
     this.#broadcast = this.#createBroadcast(restored ?? (await this.#firstIdentity()), restored, media);
     this.#identity = new IdentityWriter(
       () => store.writeIdentity(this.#broadcast.captureIdentity()),
-      (error) =>
+      (error) => {
+        writes.failed('identity');
         this.#log.error(
           { event: 'identity-not-written', err: error },
           'sessions that are new since the last write would not survive a crash',
-        ),
+        );
+      },
     );
-    const sessions = [...this.#broadcast.sessions].length;
+    const sessions = this.#countSessions();
     const resume = keepsMedia ? 'auto' : 'strict';
+    const first = restored === undefined;
+    this.#audit.note('server-started', { sessions, contexts: media?.peers.length ?? 0, resume, first });
     this.#log.info(
       { event: 'started', sessions, contexts: media?.peers.length ?? 0, resume },
       restored === undefined ? 'first run' : 'resumed',
     );
   }
 
+  #lookAtCertificate(): void {
+    const look = this.#certificates
+      .check(this.#config.certMaxAge)
+      .catch((error: unknown) =>
+        this.#log.error(
+          { event: 'certificate-not-replaced', err: error },
+          'the certificate is older than CERT_MAX_AGE and could not be replaced: the old one stays in use',
+        ),
+      )
+      // It writes, as an order does: nothing may be written when the directories are another server's.
+      .finally(() => this.#orders.delete(look));
+    this.#orders.add(look);
+  }
+
   async #firstIdentity(): Promise<Pick<IdentitySnapshot, 'certificate' | 'tokenKey'>> {
+    const certificate = await createCertificate(secureRandom, wallNow());
+    this.#audit.note('certificate-created', { sha256: describeCertificate(certificate).sha256 });
     return {
-      certificate: await createCertificate(secureRandom, wallNow()),
+      certificate,
       tokenKey: Secret.random(32, secureRandom),
     };
   }
@@ -196,6 +482,7 @@ class Server implements RunningServer {
     media: MediaSnapshot | undefined,
   ): Broadcast {
     const now = monotonicNow();
+    const writer = this.#media;
     return new Broadcast(
       {
         certificate,
@@ -203,74 +490,187 @@ class Server implements RunningServer {
         tokenKey,
         instance: randomUUID(),
         rng: secureRandom,
-        candidates: candidateAddresses(this.#config, this.#udp.port),
+        candidates: candidateAddresses({ ...this.#config, host: this.#udp.host }, this.#udp.port),
         videoCodecs: this.#config.videoCodecs,
         srtpProfiles: this.#config.srtpProfiles,
         staleKeyTtl: this.#config.staleKeyTtl,
         sessionTtl: this.#config.sessionTtl,
         rekeyInterval: this.#config.rekeyInterval,
         mediaTtl: this.#config.mediaTtl,
+        relaysFor: this.#relaysFor,
+        maxSessions: this.#config.limits.sessions,
+        maxSessionsPerOwner: this.#config.limits.sessionsPerAddress,
         wallOffset: wallNow() - now,
-        ...(this.#storage.keepsMedia
-          ? { persistMedia: (snapshot: MediaSnapshot) => this.#persistMedia(snapshot) }
-          : {}),
+        ...(writer === undefined ? {} : { persistMedia: (snapshot) => writer.write(snapshot) }),
       },
       now,
       restored === undefined ? undefined : { identity: restored, media },
     );
   }
 
-  /** Where it cannot be written any more (a full tmpfs) there is none: a resume is then by re-key alone, and viewers go on watching. */
-  #persistMedia(snapshot: MediaSnapshot): boolean {
-    if (this.#mediaFailed) return false;
+  /** A shutdown waits for what was asked before it. */
+  async #order(request: Order): Promise<AdminResponse> {
+    if ((this.#shutdown !== undefined || this.#handingOver) && request.command !== 'status') return ENDING;
+    const order = this.#handleAdmin(request);
+    this.#orders.add(order);
     try {
-      this.#storage.store.writeMedia(snapshot);
-      return true;
-    } catch (error) {
-      // Throws where the old file cannot be removed either: to go on would be to use indices that a resume would use again.
-      this.#storage.store.dropMedia();
-      this.#mediaFailed = true;
-      this.#log.error(
-        { event: 'media-not-written', err: error },
-        'no media context is written any more: viewers would resume by re-key alone',
-      );
-      return false;
+      return await order;
+    } finally {
+      this.#orders.delete(order);
     }
   }
 
-  async #handleAdmin({ command }: AdminRequest): Promise<AdminResponse> {
+  /** To another server, which is warm. Whoever hangs up before the end has changed nothing. */
+  async #handOver({ fresh, sockets }: HandoverRequest, gone: AbortSignal): Promise<AdminResponse> {
+    if (this.#shutdown !== undefined || this.#handingOver) return ENDING;
+    const { udp, tcp } = this.#inherited;
+    if (!sockets && (udp !== undefined || tcp !== undefined)) return KEPT_SOCKETS;
+    this.#handingOver = true;
+    try {
+      this.#log.info({ event: 'handing-over', fresh: fresh || this.#config.handoff === 'fresh' });
+      const since = fresh || this.#config.handoff === 'fresh' ? await this.#rekeyFirst(gone) : undefined;
+      await this.#settle();
+      if (gone.aborted || this.#shutdown !== undefined) {
+        this.#log.warn(
+          { event: 'handover-cancelled' },
+          'whoever was to take over has gone: nothing has changed',
+        );
+        return ENDING;
+      }
+      if (since !== undefined) this.#broadcast.writeOnlySince(since);
+      const released = this.#release();
+      // The next server does not wait for a line in a log.
+      this.#shutdown = released.then(() => this.#closeAudit());
+      await released;
+      this.#handedOver.resolve();
+      return { ok: true, pid: process.pid };
+    } finally {
+      this.#handingOver = false;
+    }
+  }
+
+  /** New keys for everybody. Gives the time since when there are none but these, but for those whose pages are away or too slow. */
+  async #rekeyFirst(gone: AbortSignal): Promise<Millis> {
+    const since = monotonicNow();
+    this.#run((now) => this.#broadcast.rekeyAll(now));
+    const isOver = (): boolean =>
+      gone.aborted ||
+      this.#shutdown !== undefined ||
+      this.#broadcast.isRekeyedSince(since) ||
+      monotonicNow() > since + FRESH_PATIENCE;
+    while (!isOver()) await elapsed(FRESH_CHECK_INTERVAL);
+    return since;
+  }
+
+  /** A second one joins the first. */
+  #beginDrain(): void {
+    if (this.#drain.hasBegun) return;
+    const { shutdownMaxWait } = this.#config;
+    this.#ready = false;
+    this.#broadcast.refuseNew();
+    const sessions = this.#drain.begin(shutdownMaxWait);
+    this.#log.info({ event: 'draining', sessions, maxWaitMs: shutdownMaxWait });
+    this.#every(DRAIN_CHECK_INTERVAL, () => this.#drain.check());
+  }
+
+  #countSessions(): number {
+    return [...this.#broadcast.sessions].length;
+  }
+
+  async #handleAdmin({ command }: Order): Promise<AdminResponse> {
     switch (command) {
-      case 'rekey':
+      case 'drain':
+        this.#beginDrain();
+        return { ok: true, draining: this.#drain.progress() };
+      case 'rekey': {
+        const sessions = this.#countSessions();
+        this.#audit.note('rekey-ordered', { sessions });
         this.#run((now) => this.#broadcast.rekeyAll(now));
-        return { ok: true, sessions: [...this.#broadcast.sessions].length };
+        return { ok: true, sessions };
+      }
+      case 'certificate':
+        return { ok: true, certificate: describeCertificate(await this.#certificates.replace()) };
       case 'reseal': {
-        const media =
-          this.#mediaFailed || !this.#storage.keepsMedia ? undefined : this.#broadcast.captureMedia();
-        await this.#storage.store.reseal(this.#broadcast.captureIdentity(), media);
-        if (media !== undefined) this.#broadcast.granted(media);
+        this.#resealing = true;
+        try {
+          await this.#reseal();
+        } finally {
+          this.#resealing = false;
+        }
         return { ok: true, key: this.#storage.keys.primary().id };
       }
       case 'status': {
-        const drops = this.#broadcast.dropCounts;
-        countUnder(drops, 'udp', this.#udp.drops);
+        const facts = this.#facts();
         return {
           ok: true,
-          sessions: [...this.#broadcast.sessions].length,
-          key: this.#storage.keys.primary().id,
+          ready: this.#ready,
+          draining: this.#drain.progress(),
+          sessions: this.#countSessions(),
+          key: facts.key.id,
+          certificate: describeCertificate(this.#broadcast.certificate),
           room: this.#broadcast.roomStats,
-          drops: drops.toJSON(),
+          drops: facts.drops,
+          facts,
         };
       }
     }
   }
 
-  /** One mutation, then everything that follows from it. */
-  #run(mutate: (now: Millis) => void): void {
-    mutate(monotonicNow());
-    this.#drain();
+  async #reseal(): Promise<void> {
+    const { keys } = this.#storage;
+    // A key source may take its time, which an end does not wait for.
+    await unlessStopped(keys.reload(), this.#ending.signal);
+    await this.#writeAnew({});
+    this.#audit.note('resealed', { key: keys.primary().id });
   }
 
-  #drain(): void {
+  /** Writes everything, both generations of it, with this change. */
+  async #writeAnew(change: Partial<IdentitySnapshot>): Promise<void> {
+    const media = this.#media?.writes ? this.#broadcast.captureMedia() : undefined;
+    await this.#storage.store.reseal({ ...this.#broadcast.captureIdentity(), ...change }, media);
+    if (media !== undefined) this.#broadcast.granted(media);
+  }
+
+  /** On file first: what pages are shown is there after a kill. */
+  async #replaceCertificate(certificate: CertificateRecord): Promise<void> {
+    await this.#writeAnew({ certificate });
+    // The next process shows it.
+    if (this.#stopped) return;
+    const identity = { certificate: certificate.certificate, privateKey: signingKey(certificate) };
+    this.#run((now) => this.#broadcast.replaceCertificate(certificate, identity, now));
+  }
+
+  #facts(): ServerFacts {
+    const { keys, writes, keepsMedia } = this.#storage;
+    const drops = this.#broadcast.dropCounts;
+    countUnder(drops, 'udp', this.#udp.drops);
+    countUnder(drops, 'http', this.#http.drops);
+    if (this.#pages !== undefined) countUnder(drops, 'pages', this.#pages.drops);
+    return serverFacts({
+      ready: this.#ready,
+      drain: this.#drain.facts(),
+      broadcast: this.#broadcast.facts(monotonicNow()),
+      drops,
+      traffic: this.#udp.traffic,
+      pages: this.#pages?.size ?? 0,
+      writes,
+      keepsMedia,
+      keys,
+      resealing: this.#resealing,
+      certificateCreatedAt: this.#broadcast.certificate.createdAt,
+      eventLoop: this.#eventLoop,
+    });
+  }
+
+  /** One mutation, then everything that follows from it. */
+  #run(mutate: (now: Millis) => void): void {
+    // The last snapshot is written: what changed now would be lost.
+    if (this.#stopped) return;
+    mutate(monotonicNow());
+    this.#drainOutputs();
+  }
+
+  #drainOutputs(): void {
     for (
       let output = this.#broadcast.pollOutput();
       output !== undefined;
@@ -293,8 +693,10 @@ class Server implements RunningServer {
           this.#identity.request();
           break;
         case 'event':
-          this.#log.info(output.event);
-          if (output.event.event === 'stale-keys-destroyed' || output.event.event === 'keyed') collectSoon();
+          this.#log[levelOf(output.event)](output.event);
+          this.#audit.handle(output.event);
+          if (output.event.event === 'stale-keys-destroyed' || output.event.event === 'keyed')
+            collectSoon(() => this.#log.debug({ event: 'old-keys-collected' }));
           break;
       }
     }
@@ -324,6 +726,12 @@ class Server implements RunningServer {
   }
 }
 
+/** Most events are how it should be. */
+function levelOf({ event }: BroadcastEvent): 'info' | 'warn' | 'error' {
+  if (event === 'protect-failed') return 'error';
+  return event === 'handshake-failed' ? 'warn' : 'info';
+}
+
 /** Both or none: where one is taken, the other is let go. */
 async function bindBoth(udp: Promise<UdpSocket>, http: Promise<HttpPort>): Promise<[UdpSocket, HttpPort]> {
   const [first, second] = await Promise.allSettled([udp, http]);
@@ -331,12 +739,4 @@ async function bindBoth(udp: Promise<UdpSocket>, http: Promise<HttpPort>): Promi
   if (first.status === 'fulfilled') first.value.close();
   if (second.status === 'fulfilled') second.value.close();
   throw [first, second].find((result) => result.status === 'rejected')?.reason;
-}
-
-function deferred<Value>(): { promise: Promise<Value>; resolve: (value: Value) => void } {
-  let resolve: (value: Value) => void = () => undefined;
-  const promise = new Promise<Value>((keep) => {
-    resolve = keep;
-  });
-  return { promise, resolve };
 }

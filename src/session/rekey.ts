@@ -2,7 +2,7 @@ import type { Capabilities, PagePosition } from '../signaling/protocol.ts';
 import type { Connection } from './connection.ts';
 
 /** Why new keys are wanted. */
-export type RekeyReason = 'resume' | 'interval' | 'order' | 'stalled' | 'missed-deadline';
+export type RekeyReason = 'resume' | 'interval' | 'order' | 'certificate' | 'stalled' | 'missed-deadline';
 
 export type RekeyWay = 'in-place' | 'replacement';
 

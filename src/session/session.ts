@@ -16,14 +16,14 @@ import type {
   Role,
   ServerMessage,
 } from '../signaling/protocol.ts';
-import type { Answer } from '../signaling/sdp.ts';
 import type { ConnectionRecord } from '../snapshot/schema.ts';
 import type { Address } from '../transport/address.ts';
 import type { IceCredentials } from '../transport/ice/ice-lite.ts';
-import type { Peer, PeerContexts, PeerIdentity, SendFloor, StaleKeysEnd } from '../transport/peer.ts';
 import { earliest, type Millis } from '../util/clock.ts';
+import { Attempts } from './attempts.ts';
 import { type Connection, connectionId } from './connection.ts';
 import { nextEpoch, planRekey, type RekeyReason } from './rekey.ts';
+import type { SessionEvent, SessionOptions, SessionOutput, StaleContexts } from './session-io.ts';
 
 /** An in-place re-key takes two round trips; past this the browser is taken to be unable. */
 const IN_PLACE_DEADLINE: Millis = 3_000;
@@ -33,74 +33,12 @@ const CONNECT_DEADLINE: Millis = 15_000;
 const CAMERA_DEADLINE: Millis = 60_000;
 /** A replacement that has keys but is never reported as playing takes over after this. */
 const PROMOTE_DEADLINE: Millis = 8_000;
-/** The first retry is immediate, each further one waits this much longer. */
-const RETRY_STEP: Millis = 1_000;
-const MAX_RETRY_DELAY: Millis = 15_000;
 /** A session that never had keys is kept for no longer without its page: who joins and goes, over and over, fills no room. */
 const UNUSED_TTL: Millis = 60_000;
-/** Without an authenticated check for this long nothing more is sent (RFC 7675 §5.1). */
+/** A page that is there but has come to no connection for this long gives its place up: offers that it never answers would hold the room. */
+const UNREACHABLE_TTL: Millis = 300_000;
+/** Without a proof that the browser is there for this long nothing more is sent (RFC 7675 §5.1). */
 const CONSENT_TIMEOUT: Millis = 30_000;
-
-export interface SessionOptions {
-  readonly id: string;
-  readonly role: Role;
-  readonly capabilities: Capabilities;
-  readonly staleKeyTtl: Millis;
-  /** How long a session without its page is kept. */
-  readonly sessionTtl: Millis;
-  /** Age at which keys are replaced; `undefined`: never by age. */
-  readonly rekeyInterval: Millis | undefined;
-  readonly createCredentials: () => IceCredentials;
-  readonly createPeer: (ice: IceCredentials, restored?: PeerIdentity) => Peer;
-  readonly createOffer: (connection: Connection) => string;
-  readonly parseAnswer: (sdp: string) => Answer | undefined;
-}
-
-export type SessionEvent =
-  | {
-      readonly event: 'rekey-started';
-      readonly connection: string;
-      readonly epoch: number;
-      readonly reason: RekeyReason;
-      readonly way: string;
-    }
-  | {
-      readonly event: 'stale-keys-destroyed';
-      readonly connection: string;
-      readonly by: StaleKeysEnd;
-      /** Since the offer of the new keys left; absent where no offer had. */
-      readonly sinceOfferMs: Millis | undefined;
-    }
-  | {
-      readonly event: 'keyed';
-      readonly connection: string;
-      readonly epoch: number;
-      readonly sinceOfferMs: Millis | undefined;
-    }
-  | { readonly event: 'handshake-failed'; readonly connection: string; readonly reason: string }
-  | { readonly event: 'consent-lost'; readonly connection: string };
-
-export type SessionOutput =
-  | { readonly kind: 'message'; readonly message: ServerMessage }
-  | { readonly kind: 'transmit'; readonly to: Address; readonly datagram: Uint8Array }
-  | { readonly kind: 'validated'; readonly connection: Connection; readonly address: Address }
-  | { readonly kind: 'rtp'; readonly connection: Connection; readonly packet: Uint8Array }
-  | { readonly kind: 'rtcp'; readonly connection: Connection; readonly packet: Uint8Array }
-  /** A re-key in place begins: what is sent from now on may have to be sent again. */
-  | { readonly kind: 'rekey-started'; readonly connection: Connection }
-  /** Fresh keys. */
-  | { readonly kind: 'keyed'; readonly connection: Connection }
-  /** No media for this connection any more. */
-  | { readonly kind: 'closed'; readonly connection: Connection }
-  /** Something that the identity snapshot holds has changed. */
-  | { readonly kind: 'changed' }
-  | { readonly kind: 'event'; readonly event: SessionEvent };
-
-/** SRTP contexts of an earlier process, and the room indices below which nothing may be sent under them. */
-export interface StaleContexts {
-  readonly contexts: PeerContexts;
-  readonly floors: readonly SendFloor[];
-}
 
 export class Session {
   readonly #options: SessionOptions;
@@ -112,11 +50,12 @@ export class Session {
   #position: PagePosition | undefined;
   #seenAt: Millis;
   #promoteAt: Millis | undefined;
-  #retryAt: Millis | undefined;
-  #failures = 0;
+  readonly #attempts = new Attempts();
   /** It has had keys, here or in an earlier process. */
   #used = false;
   #closed = false;
+  /** What has to be done once the page is back, or connected. */
+  #owed: RekeyReason | undefined;
   readonly #outputs: SessionOutput[] = [];
 
   /** @param seenAt when the page was last there: now, or before the process began. */
@@ -150,7 +89,7 @@ export class Session {
     return this.#current;
   }
 
-  /** When the page or an authenticated check was last there. */
+  /** When the page was last there, or the browser where media goes to. */
   get seenAt(): Millis {
     const heard = this.connections.map((connection) => connection.peer.heardAt ?? Number.NEGATIVE_INFINITY);
     return Math.max(this.#seenAt, ...heard);
@@ -204,6 +143,8 @@ export class Session {
 
   /** The page has joined or come back. What it has missed, or what is stale, is offered anew in the same turn. */
   attach(position: PagePosition | undefined, now: Millis): void {
+    // While it was away nothing was tried.
+    if (!this.#attached) this.#attempts.discount(now - this.#seenAt);
     this.#attached = true;
     this.#seenAt = now;
     this.#position = position;
@@ -212,12 +153,13 @@ export class Session {
     else if (
       current?.keyedAt !== undefined &&
       current.role === this.role &&
-      position?.connection === current.number
+      position?.connection === current.number &&
+      this.#owed === undefined
     ) {
       this.#tellKeyed(current);
       // The offer of what was being brought up beside it went with the page's last link.
       if (this.#next !== undefined) this.#connect('replacement', now, 'resume');
-    } else this.rekey('resume', now);
+    } else this.rekey(current?.keyedAt === undefined ? 'resume' : (this.#owed ?? 'resume'), now);
   }
 
   /** The page's signaling is gone; media goes on. */
@@ -226,9 +168,14 @@ export class Session {
     this.#seenAt = now;
   }
 
-  /** Replaces the keys; does nothing while the page is away. */
+  /**
+   * Replaces the keys; does nothing while the page is away. Only nobody is to stay on an old certificate of the server: what cannot be done now,
+   * or would disturb an attempt that is under way, is done later.
+   */
   rekey(reason: RekeyReason, now: Millis): void {
-    if (!this.#attached || this.#closed) return;
+    const busy = this.connections.some(({ pending }) => pending !== undefined);
+    if (reason === 'certificate' && (!this.#attached || busy)) this.#owed = reason;
+    if (!this.#attached || this.#closed || (reason === 'certificate' && busy)) return;
     const current = this.#current?.role === this.role ? this.#current : undefined;
     const way = planRekey(reason, this.capabilities, current, this.#position);
     if (way === 'in-place') this.#rekeyInPlace(reason, now);
@@ -272,8 +219,9 @@ export class Session {
     if (late !== undefined) this.#giveUpAttempt(late, now);
     const current = this.#current;
     if (current?.keyedAt !== undefined && now >= this.#consentEnds(current)) this.#loseConsent(current, now);
-    if (this.#retryAt !== undefined && now >= this.#retryAt) {
-      this.#retryAt = undefined;
+    const { retryAt } = this.#attempts;
+    if (retryAt !== undefined && now >= retryAt) {
+      this.#attempts.begin();
       this.rekey('missed-deadline', now);
     }
     const rekeyAt = this.#rekeyAt();
@@ -288,7 +236,7 @@ export class Session {
     return earliest(
       ...this.connections.flatMap(({ peer, pending }) => [peer.nextTimeout(), pending?.deadline]),
       this.#promoteAt,
-      this.#retryAt,
+      this.#attempts.retryAt,
       current?.keyedAt === undefined ? undefined : this.#consentEnds(current),
       this.#rekeyAt(),
       this.#expiresAt(),
@@ -343,7 +291,8 @@ export class Session {
     ice: IceCredentials,
     now: Millis,
   ): void {
-    this.#retryAt = undefined;
+    this.#attempts.begin();
+    this.#owed = undefined;
     connection.offers++;
     connection.keyedAt = undefined;
     connection.pending = {
@@ -422,6 +371,7 @@ export class Session {
         case 'selected':
           this.#outputs.push({ kind: 'changed' });
           break;
+        case 'probing':
         case 'validated':
         case 'rtp':
         case 'rtcp':
@@ -439,7 +389,7 @@ export class Session {
           this.#handleKeyed(connection, output.epoch, now);
           break;
         case 'connected':
-          this.#handleConnected(connection);
+          this.#handleConnected(connection, now);
           break;
         case 'failed':
           this.#event({ event: 'handshake-failed', connection: connection.id, reason: output.reason });
@@ -463,11 +413,13 @@ export class Session {
   }
 
   /** Only now is the attempt over: the keys may be of an association that the browser has given up since. */
-  #handleConnected(connection: Connection): void {
+  #handleConnected(connection: Connection, now: Millis): void {
     connection.pending = undefined;
-    this.#failures = 0;
+    this.#attempts.succeed();
     if (connection === this.#current) this.#moveTo(connection);
-    this.#outputs.push({ kind: 'changed' });
+    const roundTrip = now - (connection.keyedAt ?? now);
+    this.#outputs.push({ kind: 'connected', connection, roundTrip }, { kind: 'changed' });
+    if (this.#owed !== undefined) this.rekey(this.#owed, now);
   }
 
   #tellKeyed({ number, epoch }: Connection): void {
@@ -492,12 +444,17 @@ export class Session {
 
   /** No browser is left silent: what did not work in place, or at the first try, is tried with a connection of its own. */
   #giveUpAttempt(connection: Connection, now: Millis): void {
+    const since = connection.pending?.sentAt ?? now;
     connection.pending = undefined;
     // Keys of a handshake that has failed in the end are gone.
     connection.keyedAt = undefined;
     if (connection === this.#next) this.#closeConnection('next');
-    this.#retryAt = now + Math.min(this.#failures * RETRY_STEP, MAX_RETRY_DELAY);
-    this.#failures++;
+    this.#attempts.fail(since, this.#current?.keyedAt !== undefined, now);
+    // Who has had media is kept for as long as somebody who is away.
+    const patience = Math.max(UNREACHABLE_TTL, this.#used ? this.#options.sessionTtl : 0);
+    if (!this.#attached || this.#attempts.failingFor(now) < patience) return;
+    this.#outputs.push({ kind: 'unreachable' });
+    this.close();
   }
 
   #loseConsent(connection: Connection, now: Millis): void {
@@ -517,11 +474,15 @@ export class Session {
       this.#next = undefined;
       this.#promoteAt = undefined;
     }
+    const hadKeys = connection.peer.keyEpoch !== undefined;
     connection.peer.close();
     this.#outputs.push(
       { kind: 'message', message: { type: 'close', connection: connection.number } },
       { kind: 'closed', connection },
     );
+    if (!hadKeys) return;
+    const { id } = connection;
+    this.#event({ event: 'stale-keys-destroyed', connection: id, by: 'closed', sinceOfferMs: undefined });
   }
 
   #connectionNumbered(number: number): Connection | undefined {
@@ -538,7 +499,7 @@ export class Session {
     if (rekeyInterval === undefined || keyedAt === undefined || this.#next !== undefined || !this.#attached)
       return undefined;
     // An attempt that has failed waits for its retry, however old the keys are.
-    return this.#retryAt === undefined ? keyedAt + rekeyInterval : undefined;
+    return this.#attempts.retryAt === undefined ? keyedAt + rekeyInterval : undefined;
   }
 
   #expiresAt(): Millis | undefined {

@@ -1,5 +1,5 @@
 import { createHmac } from 'node:crypto';
-import { fromBase64Url, toBase64Url, toHex } from '../util/bytes.ts';
+import { equalConstantTime, fromBase64Url, toBase64Url, toHex } from '../util/bytes.ts';
 import { type RandomSource, randomBytes } from '../util/rng.ts';
 import type { Secret } from '../util/secret.ts';
 
@@ -26,10 +26,10 @@ export class ResumeTokens {
   redeem(token: string): string | undefined {
     const bytes = fromBase64Url(token);
     if (bytes?.length !== TOKEN_BYTES) return undefined;
-    const hash = toHex(this.#hash(bytes));
-    const session = this.#sessions.get(hash);
+    const hash = this.#hash(bytes);
+    const session = this.#sessions.get(toHex(hash));
     const next = session === undefined ? undefined : this.#hashes.get(session)?.next;
-    if (session !== undefined && next !== undefined && toHex(next) === hash) this.confirm(session);
+    if (session !== undefined && next !== undefined && equalConstantTime(next, hash)) this.confirm(session);
     return session;
   }
 
@@ -83,6 +83,7 @@ export class ResumeTokens {
   }
 }
 
+/** HMAC-SHA-256 of the tokens of one session, for the snapshot. */
 export interface TokenHashes {
   readonly current: Uint8Array;
   /** Handed out and not yet confirmed. */

@@ -11,6 +11,8 @@ import {
 
 const IDLE_TIMEOUT_MS = 10_000;
 
+type AdminHandler = (request: AdminRequest, gone: AbortSignal) => Promise<AdminResponse>;
+
 /** The operator's way in: a unix socket of mode 0600 in a directory of mode 0700. */
 export class AdminSocket {
   readonly #server: Server;
@@ -32,11 +34,8 @@ export class AdminSocket {
     });
   }
 
-  /** `handle` may reject: its words go to the operator. A socket that a killed server has left is replaced: see {@link isServed}. */
-  static async listen(
-    path: string,
-    handle: (request: AdminRequest) => Promise<AdminResponse>,
-  ): Promise<AdminSocket> {
+  /** `handle` may reject: its words go to the operator. `gone`: whoever asked has hung up, and gets no answer any more. A socket that a killed server has left is replaced: see {@link isServed}. */
+  static async listen(path: string, handle: AdminHandler): Promise<AdminSocket> {
     rmSync(path, { force: true });
     const server = createServer((socket) => serve(socket, handle));
     await new Promise<void>((resolve, reject) => {
@@ -53,8 +52,9 @@ export class AdminSocket {
 }
 
 /** One line in, one line out. */
-function serve(socket: Socket, handle: (request: AdminRequest) => Promise<AdminResponse>): void {
+function serve(socket: Socket, handle: AdminHandler): void {
   let received = '';
+  const gone = new AbortController();
   const answer = (response: AdminResponse) => socket.end(formatAdminLine(response));
   const receive = (text: string): void => {
     received += text;
@@ -62,12 +62,18 @@ function serve(socket: Socket, handle: (request: AdminRequest) => Promise<AdminR
     if (end < 0 && received.length <= MAX_ADMIN_LINE_BYTES) return;
     socket.off('data', receive);
     const request = end < 0 ? undefined : parseAdminRequest(received.slice(0, end));
+    // What was asked may take its time.
+    socket.setTimeout(0);
     if (request === undefined) answer({ ok: false, error: 'this is not a request of the protocol' });
-    else handle(request).then(answer, (error: unknown) => answer({ ok: false, error: messageOf(error) }));
+    else
+      handle(request, gone.signal).then(answer, (error: unknown) =>
+        answer({ ok: false, error: messageOf(error) }),
+      );
   };
   socket.setEncoding('utf8');
   socket.setTimeout(IDLE_TIMEOUT_MS, () => socket.destroy());
   socket.on('data', receive);
   // Whoever hangs up early gets no answer; that is all.
   socket.on('error', () => socket.destroy());
+  socket.on('close', () => gone.abort());
 }

@@ -22,6 +22,7 @@ export const TOKEN_SUBPROTOCOL_PREFIX = 'rekeycast.token.';
  */
 const POSITION_SUBPROTOCOL_PREFIX = 'rekeycast.at.';
 
+/** Where a page that comes back stands, as it says itself: what it says may cost it its media, and nobody else anything. */
 export interface PagePosition {
   readonly connection: number;
   readonly epoch: number;
@@ -40,9 +41,16 @@ export function parsePosition(subprotocol: string): PagePosition | undefined {
   return { connection: Number(match[1]), epoch: Number(match[2]), settled: match[3] === 'settled' };
 }
 
+/** What lets a page in, where the server asks for it: base64url of its UTF-8. On every connection, beside a resume token too. */
+export const ACCESS_SUBPROTOCOL_PREFIX = 'rekeycast.access.';
+
 /** Largest WebSocket message, in bytes. */
 export const MAX_MESSAGE_BYTES = 64 * 1024;
 
+/** How the answer to `GET /readyz` begins, beside its 503, where the server drains: it is there, for those whom it has. */
+export const DRAINING = 'draining';
+
+/** What a page is in the room: one broadcasts, the others view. */
 export type Role = 'broadcaster' | 'viewer';
 
 /** What the page's browser can do, found by the page. */
@@ -57,6 +65,7 @@ export interface Capabilities {
  */
 export type OfferKind = 'first' | 'rekey' | 'replacement';
 
+/** What a page says, as JSON. */
 export type ClientMessage =
   | { readonly type: 'join'; readonly capabilities: Capabilities }
   /** Holds the token of the last `welcome`: the one before it is void from now on. */
@@ -73,6 +82,14 @@ export type ClientMessage =
   | { readonly type: 'decline'; readonly reason: string }
   | { readonly type: 'leave' };
 
+/** As `RTCIceServer` has it. */
+export interface IceServer {
+  readonly urls: readonly string[];
+  readonly username: string;
+  readonly credential: string;
+}
+
+/** What the server says, as JSON. */
 export type ServerMessage =
   /** `token` is for the next resume (the one used is void as soon as the page has spoken again); `instance` names this run of the server. */
   | {
@@ -93,6 +110,8 @@ export type ServerMessage =
       readonly role: Role;
       readonly sdp: string;
     }
+  /** Relays for the offer that follows: good for its checks, and not for ever. */
+  | { readonly type: 'relays'; readonly servers: readonly IceServer[] }
   /** The server holds the keys of `epoch` and no older ones. */
   | { readonly type: 'keyed'; readonly connection: number; readonly epoch: number }
   /** The page closes this RTCPeerConnection. */
@@ -107,11 +126,29 @@ export type SignalingErrorCode =
   | 'SUPERSEDED'
   /** Somebody else broadcasts. */
   | 'BROADCASTER_PRESENT'
+  /** A token is needed to come in (`ACCESS_REQUIRED`), and this one is none (`ACCESS_REFUSED`) or none any more (`ACCESS_EXPIRED`). */
+  | 'ACCESS_REQUIRED'
+  | 'ACCESS_REFUSED'
+  | 'ACCESS_EXPIRED'
+  /** Publishing takes another token than the one that this page came with, or one that has not expired. */
+  | 'PUBLISH_FORBIDDEN'
   | 'MESSAGE_INVALID'
   | 'MESSAGE_TOO_LARGE'
   | 'SDP_INVALID'
   | 'RATE_LIMITED'
-  | 'ROOM_FULL';
+  | 'ROOM_FULL'
+  /** The address of this visitor has as many sessions as one may have. */
+  | 'TOO_MANY_VISITS'
+  /** The server is about to end: it keeps whom it has, and takes nobody new. */
+  | 'SHUTTING_DOWN'
+  /** No media connection came about, however often it was tried: the session is over. */
+  | 'UNREACHABLE';
 
 /** WebSocket close codes of ours (RFC 6455 §7.4.2: 4000-4999 are private). After these the page does not come back by itself. */
-export const CLOSE_CODE = { superseded: 4001, left: 4002, invalid: 4003 } as const;
+export const CLOSE_CODE = {
+  superseded: 4001,
+  left: 4002,
+  invalid: 4003,
+  unreachable: 4004,
+  locked: 4005,
+} as const;

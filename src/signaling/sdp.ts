@@ -3,13 +3,14 @@ import { CLOCK_RATE, CODECS, EXTENSION_ID, PAYLOAD_TYPE } from '../room/media.ts
 import type { RoomStreamState } from '../room/state.ts';
 import type { Address } from '../transport/address.ts';
 import { DIGEST_BYTES, type Fingerprint } from '../transport/dtls/fingerprint.ts';
-import { ICE_UFRAG, type IceCredentials } from '../transport/ice/ice-lite.ts';
+import { ICE_PWD, ICE_UFRAG, type IceCredentials } from '../transport/ice/ice-lite.ts';
 import { fromHex, toHex } from '../util/bytes.ts';
 import type { Role } from './protocol.ts';
 
 /** Video codecs a room carries, in the order they are offered. */
 export type VideoCodec = 'VP8' | 'H264';
 
+/** What an offer says of one connection. */
 export interface OfferOptions {
   readonly role: Role;
   /** Number of the connection: the SDP session id. */
@@ -26,8 +27,9 @@ export interface OfferOptions {
   readonly streams: readonly Pick<RoomStreamState, 'kind' | 'ssrc' | 'rtxSsrc'>[];
 }
 
+/** What an answer says of the other side. */
 export interface Answer {
-  readonly remoteUfrag: string;
+  readonly ice: IceCredentials;
   readonly fingerprints: readonly Fingerprint[];
   /** Whether the peer took the video, the audio. */
   readonly video: boolean;
@@ -68,14 +70,15 @@ export function parseAnswer(sdp: string): Answer | undefined {
   if (session === undefined || bundled === undefined || session.media.length !== 2) return undefined;
   const [audio, video] = session.media;
   if (audio?.type !== 'audio' || video?.type !== 'video') return undefined;
-  const remoteUfrag = bundled.iceUfrag ?? session.iceUfrag;
-  if (remoteUfrag === undefined || !ICE_UFRAG.test(String(remoteUfrag))) return undefined;
+  const ufrag = String(bundled.iceUfrag ?? session.iceUfrag ?? '');
+  const pwd = String(bundled.icePwd ?? session.icePwd ?? '');
+  if (!ICE_UFRAG.test(ufrag) || !ICE_PWD.test(pwd)) return undefined;
   // RFC 8842 §5.3: we are active, so the answerer has to be passive.
   if ((bundled.setup ?? session.setup) !== 'passive') return undefined;
   const fingerprint = parseFingerprint(bundled.fingerprint ?? session.fingerprint);
   if (fingerprint === undefined) return undefined;
   return {
-    remoteUfrag: String(remoteUfrag),
+    ice: { ufrag, pwd },
     fingerprints: [fingerprint],
     audio: isActive(audio),
     video: isActive(video),

@@ -3,6 +3,7 @@ import { getRequestListener } from '@hono/node-server';
 import { Hono } from 'hono';
 import { secureHeaders } from 'hono/secure-headers';
 import type { RequestHandler } from './http.ts';
+import { DRAINING } from './protocol.ts';
 
 /** The page, complete: nothing outside this list is served. */
 const FILES = [
@@ -12,12 +13,27 @@ const FILES = [
   { path: '/icon.svg', file: 'icon.svg', type: 'image/svg+xml' },
 ] as const;
 
+/** Half a year. */
+const HSTS_SECONDS = 15_552_000;
+
+export interface SiteOptions {
+  readonly https?: boolean;
+  readonly isDraining?: () => boolean;
+  /** Whether pages of this origin may read `/readyz`, asking for this host. */
+  readonly allows?: (origin: string, host: string) => boolean;
+}
+
 /**
- * The HTTP side: the page, and `GET /readyz`, 200 while sessions can be served and 503 otherwise.
+ * The HTTP side: the page, and `GET /readyz`, 200 while sessions can be served and 503 otherwise, in words: a page whose server
+ * drains comes back to it nevertheless.
  *
  * Reads `directory` once. Throws where the page has not been built.
  */
-export async function createSite(directory: URL, isReady: () => boolean): Promise<RequestHandler> {
+export async function createSite(
+  directory: URL,
+  isReady: () => boolean,
+  { https = false, isDraining = () => false, allows = () => false }: SiteOptions = {},
+): Promise<RequestHandler> {
   const app = new Hono();
   app.use(
     secureHeaders({
@@ -32,18 +48,23 @@ export async function createSite(directory: URL, isReady: () => boolean): Promis
         formAction: ["'none'"],
         frameAncestors: ["'none'"],
       },
-      // HTTPS ends in front of this server; whoever does that sets it.
-      strictTransportSecurity: false,
+      // Where HTTPS ends in front of this server, whoever does that sets it (RFC 6797 §7.2: not over HTTP). Names below this one are not ours to decide for.
+      strictTransportSecurity: https && `max-age=${HSTS_SECONDS}`,
       referrerPolicy: 'no-referrer',
       xFrameOptions: 'DENY',
       permissionsPolicy: { camera: ['self'], microphone: ['self'], geolocation: [] },
     }),
   );
-  app.get('/readyz', (context) =>
-    context.text(isReady() ? 'ready\n' : 'starting\n', isReady() ? 200 : 503, {
-      'Cache-Control': 'no-store',
-    }),
-  );
+  app.get('/readyz', (context) => {
+    const { origin = '', host = '' } = context.req.header();
+    // A page that lies elsewhere asks this as well, before it opens its WebSocket (Fetch §3.3).
+    const shared = origin !== '' && allows(origin, host) ? { 'Access-Control-Allow-Origin': origin } : {};
+    return context.text(
+      `${isReady() ? 'ready' : isDraining() ? DRAINING : 'starting'}\n`,
+      isReady() ? 200 : 503,
+      { 'Cache-Control': 'no-store', Vary: 'Origin', ...shared },
+    );
+  });
   for (const { path, file, type } of FILES) {
     const body = await readFile(new URL(file, directory));
     app.get(path, (context) =>

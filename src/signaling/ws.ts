@@ -3,8 +3,13 @@ import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { Budget } from '../util/budget.ts';
 import { type Millis, monotonicNow } from '../util/clock.ts';
+import { Counters } from '../util/counters.ts';
+import { Access, type Admission, type Verdict } from './admission.ts';
+import { FairShare, ownerOf } from './fair-share.ts';
 import { parseClientMessage } from './messages.ts';
+import type { KnownOrigins } from './origin.ts';
 import {
+  ACCESS_SUBPROTOCOL_PREFIX,
   CLOSE_CODE,
   type ClientMessage,
   MAX_MESSAGE_BYTES,
@@ -14,9 +19,13 @@ import {
   SUBPROTOCOL,
   TOKEN_SUBPROTOCOL_PREFIX,
 } from './protocol.ts';
+import type { Refusal } from './refusal.ts';
+import type { Visit } from './visit.ts';
 
-/** More WebSockets than one process has sessions for. */
-const MAX_PAGES = 4_000;
+/** A message comes in one piece, from browsers; each further piece costs more memory than it brings bytes. */
+const MAX_FRAGMENTS = 64;
+/** And in pieces of a TCP segment: a frame that comes byte by byte is cut off here. */
+const MAX_CHUNKS = 1_024;
 const HEARTBEAT: Millis = 15_000;
 /** A page that is told to close has this long to do so: a shutdown waits for it. */
 const CLOSE_TIMEOUT: Millis = 1_000;
@@ -36,16 +45,27 @@ export interface PageEvents {
 /** The WebSocket side of a page. */
 export class Page {
   readonly id: number;
+  /** Whose it is, for the shares: see {@link ownerOf}. */
+  readonly owner: string;
+  readonly admission: Admission;
   readonly #socket: WebSocket;
   alive = true;
   /** It has said something that the protocol knows. */
   spoke = false;
+  #closing = false;
   #beats = 0;
   readonly #messages = new Budget(BURST, PER_SECOND);
 
-  constructor(id: number, socket: WebSocket) {
+  constructor(id: number, owner: string, admission: Admission, socket: WebSocket) {
     this.id = id;
+    this.owner = owner;
+    this.admission = admission;
     this.#socket = socket;
+  }
+
+  /** It was told to close: what it still says is not heard. */
+  get closing(): boolean {
+    return this.#closing;
   }
 
   send(message: ServerMessage): void {
@@ -54,6 +74,7 @@ export class Page {
   }
 
   close(code: number, reason: string): void {
+    this.#closing = true;
     this.#socket.close(code, reason);
     setTimeout(() => this.#socket.terminate(), CLOSE_TIMEOUT).unref();
   }
@@ -75,20 +96,38 @@ export class Page {
   }
 }
 
+export interface PageSocketsOptions {
+  /** Everybody may come in, where it is absent. */
+  readonly access?: Access;
+  /** WebSockets at a time of one address. Behind a proxy its connections say nothing of whose they are. */
+  readonly pagesPerAddress?: number | undefined;
+}
+
 /** WebSockets of pages at `/ws`. */
 export class PageSockets {
+  /** Pages that were not let in. */
+  readonly drops = new Counters<'token-missing' | 'token-wrong'>();
   readonly #server: WebSocketServer;
   readonly #pages = new Map<number, Page>();
   readonly #events: PageEvents;
+  readonly #origins: KnownOrigins;
+  readonly #access: Access;
+  readonly #shares: FairShare<Page>;
   readonly #heartbeat: NodeJS.Timeout;
   #count = 0;
 
-  constructor(events: PageEvents) {
+  constructor(events: PageEvents, origins: KnownOrigins, options: PageSocketsOptions = {}) {
     this.#events = events;
+    this.#origins = origins;
+    this.#access = options.access ?? new Access();
+    const { pagesPerAddress = Number.POSITIVE_INFINITY } = options;
+    this.#shares = new FairShare(Number.POSITIVE_INFINITY, () => pagesPerAddress);
     this.#server = new WebSocketServer({
       noServer: true,
       // Twice the limit, so that one that is a little over it gets an answer in words.
       maxPayload: 2 * MAX_MESSAGE_BYTES,
+      maxFragments: MAX_FRAGMENTS,
+      maxBufferedChunks: MAX_CHUNKS,
       perMessageDeflate: false,
       handleProtocols: (offered) => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
     });
@@ -98,23 +137,35 @@ export class PageSockets {
     this.#heartbeat.unref();
   }
 
+  get size(): number {
+    return this.#pages.size;
+  }
+
   page(id: number): Page | undefined {
     return this.#pages.get(id);
   }
 
   /** Takes an HTTP upgrade. Other paths, other origins and other protocols are refused before a WebSocket exists. */
-  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, visit: Visit): Refusal | undefined {
     const offered = (request.headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim());
-    if (request.url !== '/ws') refuse(socket, '404 Not Found', 'The WebSocket is at /ws.');
-    else if (!isSameOrigin(request))
-      refuse(socket, '403 Forbidden', 'Pages of other origins may not connect.');
-    else if (!offered.includes(SUBPROTOCOL))
-      refuse(socket, '400 Bad Request', `The subprotocol has to be ${SUBPROTOCOL}.`);
-    else if (this.#pages.size >= MAX_PAGES)
-      refuse(socket, '503 Service Unavailable', 'Too many pages are connected.');
-    else {
-      this.#server.handleUpgrade(request, socket, head, (opened) => this.#open(opened, offered));
-    }
+    if (request.url !== '/ws') return OTHER_PATH;
+    if (!this.#isOwnPage(request.headers.origin, visit)) return OTHER_ORIGIN;
+    if (!offered.includes(SUBPROTOCOL)) return OTHER_PROTOCOL;
+    const owner = ownerOf(visit.address);
+    if (this.#shares.isAtLimit(owner)) return TOO_MANY_PAGES;
+    const open = (verdict: Verdict) =>
+      this.#server.handleUpgrade(request, socket, head, (opened) => {
+        if ('admits' in verdict) this.#open(opened, offered, owner, verdict.admits);
+        else this.#turnAway(opened, verdict);
+      });
+    const verdict = this.#access.judge(accessToken(offered));
+    if (verdict instanceof Promise) {
+      // Node has taken its own listener off: who hangs up meanwhile would end the process.
+      socket.on('error', () => socket.destroy());
+      // Others from there may have come in while this one waited for its verdict.
+      void verdict.then((known) => (this.#shares.isAtLimit(owner) ? socket.destroy() : open(known)));
+    } else open(verdict);
+    return undefined;
   }
 
   close(code: number, reason: string): void {
@@ -123,29 +174,53 @@ export class PageSockets {
     this.#server.close();
   }
 
-  #open(socket: WebSocket, offered: readonly string[]): void {
-    const page = new Page(++this.#count, socket);
+  /** Browsers always send Origin; what sends none is no page that somebody was lured to (RFC 6455 §10.2). */
+  #isOwnPage(origin: string | undefined, { host, scheme }: Visit): boolean {
+    return origin === undefined || (host !== undefined && this.#origins.allows(origin, host, scheme));
+  }
+
+  /** A browser's script does not learn why a handshake was refused: so it is told in words, and then closed. */
+  #turnAway(socket: WebSocket, { refuses, words }: Exclude<Verdict, { admits: unknown }>): void {
+    this.drops.add(`token-${refuses}`);
+    socket.on('error', () => undefined);
+    const page = new Page(0, '', { right: 'view', until: 0 }, socket);
+    const code = refuses === 'missing' ? 'ACCESS_REQUIRED' : 'ACCESS_REFUSED';
+    page.send({ type: 'error', code, message: words });
+    page.close(CLOSE_CODE.locked, refuses === 'missing' ? 'a token is needed' : 'another token is needed');
+  }
+
+  #open(socket: WebSocket, offered: readonly string[], owner: string, admission: Admission): void {
+    const page = new Page(++this.#count, owner, admission, socket);
     this.#pages.set(page.id, page);
+    this.#shares.hold(owner, page);
     socket.on('message', (data, isBinary) => this.#receive(page, data as Buffer, isBinary));
     socket.on('pong', () => {
       page.alive = true;
     });
+    // Browsers never ping; each would be answered.
+    socket.on('ping', () => this.#mayGoOn(page));
     // ws closes the socket itself; without a listener the error would be the process's.
     socket.on('error', () => undefined);
     socket.on('close', () => {
       this.#pages.delete(page.id);
+      this.#shares.release(page);
       this.#events.closed(page);
     });
     this.#events.opened(page, suffixOf(offered, TOKEN_SUBPROTOCOL_PREFIX), firstPosition(offered));
   }
 
+  /** Spends one of the page's messages; where none is left, it is told so once and closed. */
+  #mayGoOn(page: Page): boolean {
+    if (page.closing) return false;
+    if (page.take(monotonicNow())) return true;
+    page.send({ type: 'error', code: 'RATE_LIMITED', message: 'Too many messages.' });
+    page.close(CLOSE_CODE.invalid, 'too many messages');
+    return false;
+  }
+
   #receive(page: Page, data: Buffer, isBinary: boolean): void {
     page.alive = true;
-    if (!page.take(monotonicNow())) {
-      page.send({ type: 'error', code: 'RATE_LIMITED', message: 'Too many messages.' });
-      page.close(CLOSE_CODE.invalid, 'too many messages');
-      return;
-    }
+    if (!this.#mayGoOn(page)) return;
     if (data.length > MAX_MESSAGE_BYTES) {
       page.send({
         type: 'error',
@@ -168,25 +243,32 @@ export class PageSockets {
   }
 }
 
-/** Browsers always send Origin; what sends none is no page that somebody was lured to (RFC 6455 §10.2). */
-function isSameOrigin(request: IncomingMessage): boolean {
-  const { origin, host } = request.headers;
-  if (origin === undefined) return true;
-  return URL.canParse(origin) && new URL(origin).host === host;
-}
-
-function refuse(socket: Duplex, status: string, words: string): void {
-  // Node takes its own listener off an upgraded socket: who asks and hangs up would end the process.
-  socket.on('error', () => socket.destroy());
-  // And node leaves it half open: who never hangs up would keep it for ever.
-  socket.once('finish', () => socket.destroy());
-  socket.end(
-    `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: ${words.length}\r\n\r\n${words}`,
-  );
-}
+const OTHER_PATH: Refusal = { status: 404, reason: 'other-path', words: 'The WebSocket is at /ws.' };
+const OTHER_ORIGIN: Refusal = {
+  status: 403,
+  reason: 'other-origin',
+  words:
+    'Pages of other origins may not connect. Where HTTPS ends in front of this server, ' +
+    'PUBLIC_ORIGIN has to name it (https://live.example.org), or TRUST_PROXY the proxy that says so.',
+};
+const TOO_MANY_PAGES: Refusal = {
+  status: 503,
+  reason: 'too-many-connections',
+  words: 'This page is open as often as one address may have it. Close another one.',
+};
+const OTHER_PROTOCOL: Refusal = {
+  status: 400,
+  reason: 'other-protocol',
+  words: `The subprotocol has to be ${SUBPROTOCOL}.`,
+};
 
 const suffixOf = (offered: readonly string[], prefix: string): string | undefined =>
   offered.find((name) => name.startsWith(prefix))?.slice(prefix.length);
+
+const accessToken = (offered: readonly string[]): string | undefined => {
+  const encoded = suffixOf(offered, ACCESS_SUBPROTOCOL_PREFIX);
+  return encoded === undefined ? undefined : Buffer.from(encoded, 'base64url').toString('utf8');
+};
 
 const firstPosition = (offered: readonly string[]): PagePosition | undefined =>
   offered.map(parsePosition).find((position) => position !== undefined);

@@ -1,15 +1,14 @@
 import { join } from 'node:path';
 import { messageOf, RekeycastError } from '../errors.ts';
 import type { SnapshotKeys } from '../keyring/keyring.ts';
-import { type WallMillis, wallNow } from '../util/clock.ts';
+import { monotonicNow, type WallMillis, wallNow } from '../util/clock.ts';
 import { type FileSystem, nodeFileSystem } from '../util/file-system.ts';
 import { encodeIdentity } from './codec/identity.ts';
-import { encodeMedia } from './codec/media.ts';
 import { IdentityFiles } from './identity-file.ts';
 import { MediaFile } from './media-file.ts';
 import type { IdentitySnapshot, MediaSnapshot } from './schema.ts';
 import { sealSnapshot } from './seal.ts';
-import type { Report, SnapshotStore } from './store.ts';
+import type { Report, SnapshotStore, Written } from './store.ts';
 
 const STATE_MODE = 0o700;
 
@@ -20,6 +19,8 @@ export interface FileStoreOptions {
   readonly runtimeDir: string | undefined;
   readonly keys: SnapshotKeys;
   readonly report: Report;
+  /** Told of each write, after it. */
+  readonly written?: Written;
   readonly fs?: FileSystem;
   readonly now?: () => WallMillis;
 }
@@ -27,10 +28,9 @@ export interface FileStoreOptions {
 /** Snapshots as two sealed files: `identity.sealed` in STATE_DIR and `media.sealed` in RUNTIME_DIR. */
 export class FileSnapshotStore implements SnapshotStore {
   readonly #keys: SnapshotKeys;
-  readonly #now: () => WallMillis;
   readonly #identity: IdentityFiles;
   readonly #media: MediaFile | undefined;
-  #mediaGeneration = 0;
+  readonly #tell: Written;
   /** Settled when no write of the identity is under way. */
   #written: Promise<void> = Promise.resolve();
 
@@ -39,10 +39,19 @@ export class FileSnapshotStore implements SnapshotStore {
     const { stateDir, runtimeDir, keys, report, fs = nodeFileSystem, now = wallNow } = options;
     prepareStateDir(stateDir, fs, report);
     this.#keys = keys;
-    this.#now = now;
-    this.#identity = new IdentityFiles({ directory: stateDir, fs, keys, report, now });
+    this.#tell = options.written ?? (() => {});
+    this.#identity = new IdentityFiles({
+      directory: stateDir,
+      anchorDirectory: runtimeDir,
+      fs,
+      keys,
+      report,
+      now,
+    });
     this.#media =
-      runtimeDir === undefined ? undefined : new MediaFile({ directory: runtimeDir, fs, keys, report, now });
+      runtimeDir === undefined
+        ? undefined
+        : new MediaFile({ directory: runtimeDir, anchorDirectory: stateDir, fs, keys, report, now });
   }
 
   get keepsMedia(): boolean {
@@ -54,20 +63,14 @@ export class FileSnapshotStore implements SnapshotStore {
   }
 
   async writeIdentity(snapshot: IdentitySnapshot): Promise<void> {
+    const begun = monotonicNow();
     this.#keys.refresh();
-    const bytes = sealSnapshot(
-      this.#keys.primary(),
-      {
-        kind: 'identity',
-        generation: this.#identity.nextGeneration(),
-        createdAt: this.#now(),
-        notAfter: 0,
-      },
-      encodeIdentity(snapshot),
-    );
-    const write = this.#written.then(() => this.#identity.write(bytes));
+    const header = this.#identity.nextHeader();
+    const bytes = sealSnapshot(this.#keys.writer(), header, encodeIdentity(snapshot));
+    const write = this.#written.then(() => this.#identity.write(bytes, header));
     this.#written = write.catch(() => undefined);
     await write;
+    this.#tell('identity', bytes.length, monotonicNow() - begun);
   }
 
   async takeMedia(): Promise<MediaSnapshot | undefined> {
@@ -75,15 +78,9 @@ export class FileSnapshotStore implements SnapshotStore {
   }
 
   writeMedia(snapshot: MediaSnapshot): void {
-    if (this.#media === undefined) return;
-    this.#mediaGeneration++;
-    const { writtenAt, notAfter } = snapshot;
-    const bytes = sealSnapshot(
-      this.#keys.primary(),
-      { kind: 'media', generation: this.#mediaGeneration, createdAt: writtenAt, notAfter },
-      encodeMedia(snapshot),
-    );
-    this.#media.write(bytes);
+    const begun = monotonicNow();
+    const bytes = this.#media?.write(snapshot);
+    if (bytes !== undefined) this.#tell('media', bytes, monotonicNow() - begun);
   }
 
   dropMedia(): void {
@@ -114,7 +111,7 @@ function prepareStateDir(directory: string, fs: FileSystem, report: Report): voi
         message: `${directory} was open to others and has mode 0700 now`,
       });
     }
-    const probe = join(directory, 'identity.probe.tmp');
+    const probe = join(directory, `identity.probe.${process.pid}.tmp`);
     fs.write(probe, new Uint8Array(1));
     fs.remove(probe);
   } catch (cause) {

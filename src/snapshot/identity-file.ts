@@ -6,8 +6,9 @@ import type { WallMillis } from '../util/clock.ts';
 import { errorCode, type FileSystem } from '../util/file-system.ts';
 import { replaceDurably } from '../util/replace-file.ts';
 import type { Secret } from '../util/secret.ts';
+import { AnchorFile, isAuthentic, NONE, newSnapshotId, readBootId, standing } from './anchor.ts';
 import { decodeServer, decodeSession, type ServerRecord } from './codec/identity.ts';
-import { MAX_SEALED_BYTES, readHeader } from './header.ts';
+import { MAX_SEALED_BYTES, readHeader, type SealedHeader } from './header.ts';
 import type { IdentitySnapshot, SessionRecord } from './schema.ts';
 import { openSealed } from './seal.ts';
 import type { Report } from './store.ts';
@@ -15,10 +16,14 @@ import type { Report } from './store.ts';
 export const IDENTITY_FILE = 'identity.sealed';
 export const PREVIOUS_FILE = 'identity.previous.sealed';
 
+export const IDENTITY_ANCHOR = 'identity.anchor';
+
 const TEMPORARY_NAME = /^identity\..*tmp$/;
 
 export interface IdentityFilesOptions {
   readonly directory: string;
+  /** Where their anchor lies: another directory, of which the machine's start leaves nothing. `undefined`: there is none. */
+  readonly anchorDirectory: string | undefined;
   readonly fs: FileSystem;
   readonly keys: SnapshotKeys;
   readonly report: Report;
@@ -31,25 +36,46 @@ interface Contents {
   readonly sessions: readonly SessionRecord[];
   /** What is wrong with it, in words. */
   readonly damage: string | undefined;
+  /** It is not what we have written, or not what we have written last. */
+  readonly refused?: boolean;
   /** Records may be missing. */
   readonly partial: boolean;
 }
 
-/** `identity.sealed` and the generation before it. At every instruction of a write at least one of them is whole. */
+/** What lies under the two names, by snapshot id. */
+interface Slots {
+  readonly current: string;
+  readonly previous: string;
+}
+
+/**
+ * `identity.sealed` and the generation before it. At every instruction of a write at least one of them is whole. Older ones that are put back
+ * are found out by the anchor, and refused.
+ */
 export class IdentityFiles {
   readonly #options: IdentityFilesOptions;
+  readonly #anchor: AnchorFile | undefined;
   #generation: number | undefined;
+  #slots: Slots = { current: NONE, previous: NONE };
   /** The current file is not whole, so it must not become the previous one. */
   #currentDamaged = false;
 
   constructor(options: IdentityFilesOptions) {
     this.#options = options;
+    const { anchorDirectory } = options;
+    if (anchorDirectory !== undefined)
+      this.#anchor = new AnchorFile({
+        ...options,
+        path: join(anchorDirectory, IDENTITY_ANCHOR),
+        kind: 'identity',
+      });
   }
 
   /** See `SnapshotStore.readIdentity`. */
   read(): IdentitySnapshot | undefined {
     const { fs, directory } = this.#options;
-    for (const name of fs.list(directory)) if (TEMPORARY_NAME.test(name)) fs.remove(join(directory, name));
+    for (const name of fs.list(directory))
+      if (TEMPORARY_NAME.test(name)) removeFile(fs, join(directory, name));
     const current = this.#load(IDENTITY_FILE);
     this.#currentDamaged = current?.damage !== undefined;
     if (current?.server !== undefined && !current.partial)
@@ -58,27 +84,68 @@ export class IdentityFiles {
     return this.#merge(current, previous);
   }
 
-  /** The generation for the next write: one above all that are there. */
-  nextGeneration(): number {
-    this.#generation ??= Math.max(this.#generationOf(IDENTITY_FILE), this.#generationOf(PREVIOUS_FILE));
+  /** The head of the next write: its generation is one above all that are there. */
+  nextHeader(): Omit<SealedHeader, 'keyId'> {
+    this.#generation ??= this.#survey();
     this.#generation++;
-    return this.#generation;
+    return {
+      kind: 'identity',
+      generation: this.#generation,
+      createdAt: this.#options.now(),
+      notAfter: 0,
+      id: newSnapshotId(),
+    };
   }
 
   /**
    * 1. the new file is written under a temporary name and synced,
    * 2. the current file gets the previous one's name as well (a second link, renamed over it),
-   * 3. the new file is renamed over the current one, and the directory synced.
+   * 3. the new file is renamed over the current one, and the directory synced,
+   * 4. the anchor says so: from here on, no earlier one is read.
    *
    * Rejects with `STATE_UNWRITABLE`.
    */
-  async write(bytes: Uint8Array): Promise<void> {
+  async write(bytes: Uint8Array, { generation, id }: Omit<SealedHeader, 'keyId'>): Promise<void> {
     const { fs, directory } = this.#options;
     const current = join(directory, IDENTITY_FILE);
+    let { current: replaced, previous } = this.#slots;
     await replaceDurably(fs, current, bytes, () => {
-      if (!this.#currentDamaged && fs.info(current) !== undefined) this.#keepAsPrevious(current);
+      if (this.#currentDamaged || fs.info(current) === undefined) return;
+      this.#keepAsPrevious(current);
+      previous = replaced;
     });
     this.#currentDamaged = false;
+    this.#slots = { current: id, previous };
+    this.#fix(generation);
+  }
+
+  /** Without an anchor an older identity would be read again, if somebody put it back; the one that was written is good all the same. */
+  #fix(generation: number): void {
+    const { fs, report } = this.#options;
+    const { current: newest, previous: former } = this.#slots;
+    try {
+      // Without a stamp: an operator who changes the owner of STATE_DIR is no attacker.
+      this.#anchor?.write({ generation, newest, former, boot: readBootId(fs), stamp: NONE });
+    } catch (cause) {
+      report({ level: 'warn', event: 'anchor-not-written', message: messageOf(cause) });
+    }
+  }
+
+  /** The highest generation that is there. What nobody with our key has written does not count: it could say anything. */
+  #survey(): number {
+    const { fs, directory, keys } = this.#options;
+    const [current, previous] = [IDENTITY_FILE, PREVIOUS_FILE].map((name) => {
+      try {
+        const header = readHeader(fs, join(directory, name));
+        return header !== undefined && isAuthentic(header, keys) ? header : undefined;
+      } catch {
+        return undefined;
+      }
+    });
+    this.#slots = { current: current?.id ?? NONE, previous: previous?.id ?? NONE };
+    const anchor = this.#anchor?.read();
+    const known = typeof anchor === 'object' ? anchor.generation : 0;
+    return Math.max(known, current?.generation ?? 0, previous?.generation ?? 0);
   }
 
   #keepAsPrevious(current: string): void {
@@ -107,13 +174,21 @@ export class IdentityFiles {
   }
 
   #merge(current: Contents | undefined, previous: Contents | undefined): IdentitySnapshot | undefined {
-    if (current === undefined && previous === undefined) return undefined;
+    if (current === undefined && previous === undefined) {
+      if (typeof this.#anchor?.read() === 'object')
+        this.#options.report({
+          level: 'warn',
+          event: 'identity-lost',
+          message: `${this.#anchor.path} knows of an identity, but there is none: starting anew`,
+        });
+      return undefined;
+    }
     const server = current?.server ?? previous?.server;
     if (server === undefined) {
       this.#options.report({
         level: 'warn',
         event: 'identity-lost',
-        message: `neither ${IDENTITY_FILE} nor ${PREVIOUS_FILE} holds a readable certificate: starting anew, the damaged files are kept`,
+        message: `neither ${IDENTITY_FILE} nor ${PREVIOUS_FILE} holds a readable certificate: starting anew, the files are kept`,
       });
       return undefined;
     }
@@ -129,60 +204,85 @@ export class IdentityFiles {
 
   #load(name: string): Contents | undefined {
     const path = join(this.#options.directory, name);
-    let bytes: Uint8Array | undefined;
-    try {
-      bytes = this.#options.fs.read(path, MAX_SEALED_BYTES);
-    } catch (cause) {
-      // EIO: the disk is damaged there, which is the same to us as a damaged file.
-      if (errorCode(cause) !== 'EIO')
-        throw new RekeycastError('STATE_UNWRITABLE', `${path} cannot be read: ${messageOf(cause)}`, {
-          cause,
-        });
-      bytes = new Uint8Array(0);
-    }
+    const bytes = this.#read(path);
     if (bytes === undefined) return undefined;
-    const contents = decode(path, bytes, this.#options.keys);
-    if (contents.damage !== undefined) this.#putAside(path, contents.damage);
+    const contents =
+      typeof bytes === 'string'
+        ? unusable(bytes)
+        : decode(path, bytes, this.#options.keys, (header) => this.#refusal(name, header));
+    if (contents.damage !== undefined) this.#putAside(path, contents);
     return contents;
   }
 
-  /** Gives a damaged file a second name under which it stays; the first is left until a good file replaces it. */
-  #putAside(path: string, damage: string): void {
-    const { fs, report, now } = this.#options;
-    report({ level: 'warn', event: 'identity-damaged', message: `${path} is damaged: ${damage}` });
+  /** Words where it cannot be read. */
+  #read(path: string): Uint8Array | string | undefined {
     try {
-      const kept = `${basename(path)}.damaged-`;
-      const inode = fs.info(path)?.inode;
+      return this.#options.fs.read(path, MAX_SEALED_BYTES);
+    } catch (cause) {
+      // EIO: the disk is damaged there, which is the same to us as a damaged file. RangeError: it is no file, or none of ours.
+      if (errorCode(cause) === 'EIO' || cause instanceof RangeError) return messageOf(cause);
+      const message = `${path} cannot be read: ${messageOf(cause)}`;
+      throw new RekeycastError('STATE_UNWRITABLE', message, { cause });
+    }
+  }
+
+  /** Why a file is not to be used that is older than it may be, in words. */
+  #refusal(name: string, header: SealedHeader): string | undefined {
+    const anchor = this.#anchor?.read();
+    if (this.#anchor === undefined || anchor === undefined) return undefined;
+    if (typeof anchor === 'string') {
+      const message = `${this.#anchor.path} is not to be believed (${anchor}): whether ${name} is the newest cannot be told`;
+      this.#options.report({ level: 'warn', event: 'anchor-refused', message });
+      return undefined;
+    }
+    const found = standing(anchor, header);
+    if (found === 'newest' || (found === 'former' && name === PREVIOUS_FILE)) return undefined;
+    return `it is older than what was written last (generation ${header.generation}, and ${this.#anchor.path} knows ${anchor.generation}). If you have put it there, from a backup: stop the server, remove ${this.#anchor.path} and put it there again`;
+  }
+
+  /** Gives a file that is no good a second name under which it stays; the first is left until a good file replaces it. */
+  #putAside(path: string, { damage, refused = false }: Contents): void {
+    const { fs, report, now } = this.#options;
+    const word = refused ? 'refused' : 'damaged';
+    report({
+      level: 'warn',
+      event: refused ? 'snapshot-refused' : 'identity-damaged',
+      message: `${path} is ${word}: ${damage}`,
+    });
+    try {
+      const kept = `${basename(path)}.${word}-`;
+      const found = fs.linkInfo(path);
       const earlier = fs.list(dirname(path)).filter((name) => name.startsWith(kept));
-      if (earlier.some((name) => fs.info(join(dirname(path), name))?.inode === inode)) return;
+      if (earlier.some((name) => fs.linkInfo(join(dirname(path), name))?.inode === found?.inode)) return;
       const time = new Date(now()).toISOString().replaceAll(/[:.]/g, '-');
       const name = `${kept}${time}${earlier.includes(kept + time) ? `-${earlier.length}` : ''}`;
-      fs.keepAs(path, join(dirname(path), name));
-      report({ level: 'info', event: 'identity-kept-aside', message: `the damaged file stays as ${name}` });
+      // What is no file could not be replaced by one.
+      if (found?.isFile === true) fs.keepAs(path, join(dirname(path), name));
+      else fs.rename(path, join(dirname(path), name));
+      report({ level: 'info', event: 'identity-kept-aside', message: `the ${word} file stays as ${name}` });
     } catch (cause) {
       report({
         level: 'warn',
         event: 'identity-kept-aside',
-        message: `the damaged file ${path} could not be kept: ${messageOf(cause)}`,
+        message: `the ${word} file ${path} could not be kept: ${messageOf(cause)}`,
       });
-    }
-  }
-
-  #generationOf(name: string): number {
-    try {
-      return readHeader(this.#options.fs, join(this.#options.directory, name))?.generation ?? 0;
-    } catch {
-      return 0;
     }
   }
 }
 
 /** Throws where the file is whole but cannot be opened here. */
-function decode(path: string, bytes: Uint8Array, keys: SnapshotKeys): Contents {
+function decode(
+  path: string,
+  bytes: Uint8Array,
+  keys: SnapshotKeys,
+  refusal: (header: SealedHeader) => string | undefined,
+): Contents {
   const opened = openSealed(bytes, (id) => secretFor(path, id, keys), { kind: 'identity' });
   switch (opened.outcome) {
     case 'damaged':
-      return { server: undefined, sessions: [], damage: opened.damage, partial: true };
+      return unusable(opened.damage);
+    case 'forged':
+      return { ...unusable(opened.why), refused: true };
     case 'newer':
       throw new RekeycastError(
         'SEALED_FILE_INVALID',
@@ -194,12 +294,24 @@ function decode(path: string, bytes: Uint8Array, keys: SnapshotKeys): Contents {
         `${path} names the snapshot key ${opened.keyId}, but this key does not open it; nothing was changed`,
       );
     case 'opened': {
+      const why = refusal(opened.header);
+      if (why !== undefined) {
+        for (const record of opened.records) record.dispose();
+        return { ...unusable(why), refused: true };
+      }
       const decoded = decodeRecords(opened.records);
       const damage = opened.damage ?? decoded.damage;
       return { ...decoded, damage, partial: !opened.complete || decoded.damage !== undefined };
     }
   }
 }
+
+const unusable = (damage: string): Contents => ({
+  server: undefined,
+  sessions: [],
+  damage,
+  partial: true,
+});
 
 function secretFor(path: string, id: string, keys: SnapshotKeys): Secret {
   try {
@@ -241,4 +353,9 @@ const snapshotOf = (server: ServerRecord, sessions: readonly SessionRecord[]): I
 function disposeServer(server: ServerRecord): void {
   server.certificate.privateKey.dispose();
   server.tokenKey.dispose();
+}
+
+/** A directory in the place of a temporary file is in nobody's way. */
+function removeFile(fs: FileSystem, path: string): void {
+  if (fs.linkInfo(path)?.isDirectory === false) fs.remove(path);
 }

@@ -5,21 +5,34 @@ import type { SealedFiles } from '../keyring/rotate.ts';
 import type { WallMillis } from '../util/clock.ts';
 import type { FileSystem } from '../util/file-system.ts';
 import { replaceDurably } from '../util/replace-file.ts';
+import type { Secret } from '../util/secret.ts';
+import { AnchorFile, isAuthentic } from './anchor.ts';
 import {
   isExpired,
   MAX_SEALED_BYTES,
   parseHeader,
+  publicPart,
   readHeader,
   type SealedHeader,
   type SealedKind,
 } from './header.ts';
-import { IDENTITY_FILE, PREVIOUS_FILE } from './identity-file.ts';
-import { MEDIA_FILE, MediaFile } from './media-file.ts';
-import { openSealed, sealSnapshot } from './seal.ts';
+import { IDENTITY_ANCHOR, IDENTITY_FILE, PREVIOUS_FILE } from './identity-file.ts';
+import { MEDIA_ANCHOR, MEDIA_FILE, MediaFile } from './media-file.ts';
+import { type Opened, openSealed, sealSnapshot } from './seal.ts';
 import type { Report } from './store.ts';
 
 export interface SealedFileStatus extends SealedHeader {
   readonly path: string;
+}
+
+/** What an operator is told of one sealed file or anchor. */
+export interface FileCheck {
+  readonly path: string;
+  readonly kind: SealedKind | 'anchor';
+  /** `undefined` where it cannot be read. */
+  readonly keyId: string | undefined;
+  /** What is wrong with it, in words; `undefined` where it opens, or shows to be ours where it may not be opened. */
+  readonly problem: string | undefined;
 }
 
 export interface StoredFilesOptions {
@@ -46,10 +59,48 @@ export class StoredFiles implements SealedFiles {
   status(): readonly SealedFileStatus[] {
     return this.#paths().flatMap(({ path }) => {
       const header = readHeader(this.#options.fs, path);
-      if (header === undefined) return [];
-      const { kind, keyId, generation, createdAt, notAfter } = header;
-      return [{ path, kind, keyId, generation, createdAt, notAfter }];
+      return header === undefined ? [] : [{ path, ...publicPart(header) }];
     });
+  }
+
+  /** Each of them tried. The media file is opened at most once, and that is at a boot: its head has to be enough. Changes nothing. */
+  check(): readonly FileCheck[] {
+    const { keys } = this.#options;
+    const files = this.#paths().flatMap(({ path, kind }): FileCheck[] => {
+      const bytes = this.#read(path);
+      if (bytes === undefined) return [];
+      const parsed = parseHeader(bytes);
+      const keyId = parsed.outcome === 'header' ? parsed.header.keyId : undefined;
+      const problem = problemOf(() => {
+        if (kind === 'media' && parsed.outcome === 'header' && isAuthentic(parsed.header, keys)) return;
+        disposeAll(this.#open(path, bytes, kind).records);
+      });
+      return [{ path, kind, keyId, problem }];
+    });
+    const anchors = this.#anchors().flatMap((anchor): FileCheck[] => {
+      const found = anchor.read();
+      if (found === undefined) return [];
+      return typeof found === 'string'
+        ? [{ path: anchor.path, kind: 'anchor', keyId: undefined, problem: `${anchor.path}: ${found}` }]
+        : [{ path: anchor.path, kind: 'anchor', keyId: found.keyId, problem: undefined }];
+    });
+    return [...files, ...anchors];
+  }
+
+  /** Why a key is still needed, in words; `undefined` where nothing is sealed to it. */
+  needOf(key: string): string | undefined {
+    for (const { path } of this.#paths()) {
+      const bytes = this.#read(path);
+      const parsed = bytes === undefined ? undefined : parseHeader(bytes);
+      if (parsed?.outcome === 'newer')
+        return `${path} was written by a newer version, and which key it needs cannot be told`;
+      if (parsed?.outcome === 'header' && parsed.header.keyId === key) return `${path} is sealed to it`;
+    }
+    for (const anchor of this.#anchors()) {
+      const found = anchor.read();
+      if (typeof found === 'object' && found.keyId === key) return `${anchor.path} was written with it`;
+    }
+    return undefined;
   }
 
   async reseal(): Promise<void> {
@@ -57,11 +108,16 @@ export class StoredFiles implements SealedFiles {
       if (kind === 'identity') await this.#resealIdentity(path);
       else this.#resealMedia(path);
     }
+    for (const anchor of this.#anchors()) {
+      const found = anchor.read();
+      // One that is not to be believed becomes no better by our word.
+      if (typeof found === 'object' && found.keyId !== this.#options.keys.primary().id) anchor.write(found);
+    }
   }
 
   async verify(key: string): Promise<void> {
     for (const { path, kind } of this.#paths()) {
-      const bytes = this.#options.fs.read(path, MAX_SEALED_BYTES);
+      const bytes = this.#read(path);
       const parsed = bytes === undefined ? undefined : parseHeader(bytes);
       if (bytes === undefined || parsed === undefined) continue;
       const keyId = parsed.outcome === 'header' ? parsed.header.keyId : 'no readable key id';
@@ -72,21 +128,36 @@ export class StoredFiles implements SealedFiles {
         );
       // The media file is opened at most once, and that is at a boot: its head has to be enough.
       if (kind === 'identity') disposeAll(this.#open(path, bytes).records);
+      else if (parsed.outcome === 'header' && !isAuthentic(parsed.header, this.#options.keys))
+        throw new RekeycastError(
+          'SEALED_FILE_INVALID',
+          `${path} was written by no holder of the new key ${key}`,
+        );
+    }
+    for (const anchor of this.#anchors()) {
+      const found = anchor.read();
+      if (typeof found === 'object' && found.keyId !== key)
+        throw new RekeycastError('SEALED_FILE_INVALID', `${anchor.path} is not of the new key ${key}`);
     }
   }
 
   async #resealIdentity(path: string): Promise<void> {
     const { fs, keys } = this.#options;
     if (readHeader(fs, path)?.keyId === keys.primary().id) return;
-    const bytes = fs.read(path, MAX_SEALED_BYTES);
+    const bytes = this.#read(path);
     if (bytes === undefined) return;
-    await replaceDurably(fs, path, this.#resealed(this.#open(path, bytes)));
+    const { header, records } = this.#open(path, bytes);
+    try {
+      await replaceDurably(fs, path, sealSnapshot(keys.writer(), header, records.map(bytesOf)));
+    } finally {
+      disposeAll(records);
+    }
   }
 
   /** Contexts that cannot be carried over are given up with a word: their viewers resume by re-key. */
   #resealMedia(path: string): void {
-    const { fs, keys, runtimeDir = '', report, now } = this.#options;
-    const file = new MediaFile({ ...this.#options, directory: runtimeDir });
+    const { fs, keys, stateDir, runtimeDir = '', report, now } = this.#options;
+    const file = new MediaFile({ ...this.#options, directory: runtimeDir, anchorDirectory: stateDir });
     const header = readHeader(fs, path);
     if (header?.keyId === keys.primary().id) return;
     if (header !== undefined && isExpired(header, now())) {
@@ -101,7 +172,12 @@ export class StoredFiles implements SealedFiles {
     const taken = file.takeBytes();
     if (taken === undefined) return;
     try {
-      file.write(this.#resealed(this.#open(path, taken, 'media')));
+      const { header, records } = this.#open(path, taken, 'media');
+      try {
+        file.writeSealed(header, records.map(bytesOf));
+      } finally {
+        disposeAll(records);
+      }
     } catch (cause) {
       if (!(cause instanceof RekeycastError)) throw cause;
       report({
@@ -112,12 +188,13 @@ export class StoredFiles implements SealedFiles {
     }
   }
 
-  #resealed({ header, records }: Opened): Uint8Array {
+  /** None where what lies there is no file or larger than ours: it does not open then. */
+  #read(path: string): Uint8Array | undefined {
     try {
-      const bytes = records.map((record) => record.bytes);
-      return sealSnapshot(this.#options.keys.primary(), header, bytes);
-    } finally {
-      disposeAll(records);
+      return this.#options.fs.read(path, MAX_SEALED_BYTES);
+    } catch (cause) {
+      if (cause instanceof RangeError) return new Uint8Array(0);
+      throw cause;
     }
   }
 
@@ -131,11 +208,22 @@ export class StoredFiles implements SealedFiles {
         ? 'was written by a newer version'
         : opened.outcome === 'locked'
           ? `does not open with the key ${opened.keyId}`
-          : `is damaged (${opened.damage})`;
+          : opened.outcome === 'forged'
+            ? `was refused (${opened.why})`
+            : `is damaged (${opened.damage})`;
     throw new RekeycastError(
       'SEALED_FILE_INVALID',
       `${path} ${why}. No key was destroyed. Start the server once, which repairs what can be repaired, and run the command again`,
     );
+  }
+
+  #anchors(): readonly AnchorFile[] {
+    const { stateDir, runtimeDir } = this.#options;
+    if (runtimeDir === undefined) return [];
+    return [
+      new AnchorFile({ ...this.#options, kind: 'media', path: join(stateDir, MEDIA_ANCHOR) }),
+      new AnchorFile({ ...this.#options, kind: 'identity', path: join(runtimeDir, IDENTITY_ANCHOR) }),
+    ];
   }
 
   #paths(): readonly { readonly path: string; readonly kind: SealedKind }[] {
@@ -148,7 +236,17 @@ export class StoredFiles implements SealedFiles {
   }
 }
 
-type Opened = Extract<ReturnType<typeof openSealed>, { outcome: 'opened' }>;
+function problemOf(attempt: () => void): string | undefined {
+  try {
+    attempt();
+    return undefined;
+  } catch (cause) {
+    if (cause instanceof RekeycastError) return cause.message;
+    throw cause;
+  }
+}
+
+const bytesOf = (record: Secret): Uint8Array => record.bytes;
 
 function disposeAll(records: Opened['records']): void {
   for (const record of records) record.dispose();

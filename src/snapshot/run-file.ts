@@ -21,12 +21,15 @@ export interface RunFile {
 const RUN_FILE = 'server.json';
 const MAX_BYTES = 8192;
 
+/** Shown to the operator: no more than text. */
+const text = z.string().check(z.regex(/^\P{Cc}*$/u));
+
 const schema = z.object({
   pid: z.int().check(z.positive()),
-  processStart: z.string(),
-  host: z.string(),
-  adminSocket: z.string(),
-  runtimeDir: z.optional(z.string()),
+  processStart: text,
+  host: text,
+  adminSocket: text,
+  runtimeDir: z.optional(text),
 });
 
 /** Says that this process is the server of a STATE_DIR. `withdraw` takes that back at a clean exit. Throws `STATE_UNWRITABLE`. */

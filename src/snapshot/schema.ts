@@ -43,6 +43,7 @@ export interface ConnectionRecord {
   readonly remoteAddress: Address | undefined;
 }
 
+/** What has to survive on disk: who the server is and who its visitors are. Nothing in it decrypts media. Its secrets belong to who holds it. */
 export interface IdentitySnapshot {
   readonly certificate: CertificateRecord;
   /** Key of the token hashes, 32 bytes. */
@@ -62,6 +63,7 @@ export interface PeerMediaRecord {
   readonly receive: SrtpReceiveState;
 }
 
+/** What lets media go on in the first instant: for RAM only, sealed, and to be taken once. Its secrets belong to who holds it. */
 export interface MediaSnapshot {
   readonly writtenAt: WallMillis;
   /** Past this time the contexts are deleted unread. */

@@ -1,30 +1,37 @@
-import type { SnapshotKey } from '../keyring/keyring.ts';
+import type { SnapshotWriter } from '../keyring/keyring.ts';
+import { deriveWriterKey } from '../keyring/writer-key.ts';
 import { ByteReader, ByteWriter } from '../util/bytes.ts';
 import type { Secret } from '../util/secret.ts';
 import { type OpenStream, sodium } from '../util/sodium.ts';
 import {
   encodeHeader,
+  isWrittenWith,
   type ParsedHeader,
   parseHeader,
+  publicPart,
   type SealedHeader,
   type SealedKind,
 } from './header.ts';
 
+export interface Opened {
+  readonly outcome: 'opened';
+  readonly header: SealedHeader;
+  /** The authentic records up to the end or the first damage. The caller disposes them. */
+  readonly records: readonly Secret[];
+  /** All records are there. */
+  readonly complete: boolean;
+  /** What is wrong with the file, in words. */
+  readonly damage: string | undefined;
+}
+
 export type OpenResult =
-  | {
-      readonly outcome: 'opened';
-      readonly header: SealedHeader;
-      /** The authentic records up to the end or the first damage. The caller disposes them. */
-      readonly records: readonly Secret[];
-      /** All records are there. */
-      readonly complete: boolean;
-      /** What is wrong with the file, in words. */
-      readonly damage: string | undefined;
-    }
+  | Opened
   /** Not even the head can be read. */
   | { readonly outcome: 'damaged'; readonly damage: string }
   /** Written by a newer version of this program. */
   | { readonly outcome: 'newer'; readonly version: number }
+  /** Not shown to be written by a holder of the key: nothing in it is to be believed. */
+  | { readonly outcome: 'forged'; readonly why: string }
   /** No secret key for it, or one that does not open it. */
   | { readonly outcome: 'locked'; readonly keyId: string };
 
@@ -42,17 +49,17 @@ const FINAL_MESSAGE = new Uint8Array(0);
  * an end. The data key is fresh for each file and lies in the head, in a box that only the snapshot secret key opens: who
  * writes a file cannot read it back.
  *
- * Seals records to a public key. They may be views of one buffer: each is sealed before the next is asked for. `loadSodium` must have been
+ * Seals records to a public key, with a head that shows who wrote it. They may be views of one buffer: each is sealed before the next is asked for. `loadSodium` must have been
  * awaited. Throws `RangeError` for a record over 65518 bytes.
  */
 export function sealSnapshot(
-  recipient: SnapshotKey,
+  { id: keyId, publicKey, writerKey }: SnapshotWriter,
   header: Omit<SealedHeader, 'keyId'>,
   records: Iterable<Uint8Array>,
 ): Uint8Array {
-  const stream = sodium().openSealStream(recipient.publicKey);
+  const stream = sodium().openSealStream(publicKey);
   try {
-    const head = encodeHeader({ ...header, keyId: recipient.id }, stream.sealedKey, stream.streamHeader);
+    const head = encodeHeader({ ...header, keyId }, stream.sealedKey, stream.streamHeader, writerKey);
     const file = new ByteWriter(4096).bytes(head);
     for (const record of records) file.vector(2, stream.push(record, head, false));
     file.vector(2, stream.push(FINAL_MESSAGE, head, true));
@@ -63,8 +70,8 @@ export function sealSnapshot(
 }
 
 /**
- * Opens what can be opened: of a cut or damaged file, the good records in front. `secretKeyFor` gives the secret key of an id, which is
- * disposed here.
+ * Opens what can be opened: of a cut or damaged file, the good records in front. Who wrote it is asked first. `secretKeyFor` gives the secret
+ * key of an id, which is disposed here.
  */
 export function openSealed(
   bytes: Uint8Array,
@@ -72,6 +79,8 @@ export function openSealed(
   options: OpenOptions,
 ): OpenResult {
   const parsed = parseHeader(bytes);
+  if (parsed.outcome === 'outdated')
+    return { outcome: 'forged', why: `it has format ${parsed.version}, which does not show who wrote it` };
   if (parsed.outcome !== 'header') return parsed;
   const { header } = parsed;
   if (header.kind !== options.kind) return { outcome: 'damaged', damage: `it holds ${header.kind}` };
@@ -79,6 +88,11 @@ export function openSealed(
   if (secretKey === undefined) return { outcome: 'locked', keyId: header.keyId };
   let stream: OpenStream | undefined;
   try {
+    const writerKey = deriveWriterKey(secretKey);
+    const authentic = isWrittenWith(header, writerKey);
+    writerKey.dispose();
+    if (!authentic)
+      return { outcome: 'forged', why: `no holder of the snapshot key ${header.keyId} wrote it` };
     const publicKey = sodium().publicKeyOf(secretKey.bytes);
     stream = sodium().openStream(header.sealedKey, header.streamHeader, publicKey, secretKey.bytes);
   } finally {
@@ -126,8 +140,4 @@ function pullRecords(
     };
   }
   return { records, complete: false, damage: undefined };
-}
-
-function publicPart({ kind, keyId, generation, createdAt, notAfter }: ParsedHeader): SealedHeader {
-  return { kind, keyId, generation, createdAt, notAfter };
 }

@@ -1,3 +1,4 @@
+import type { Millis } from '../util/clock.ts';
 import type { IdentitySnapshot, MediaSnapshot } from './schema.ts';
 
 /**
@@ -10,8 +11,8 @@ export interface SnapshotStore {
   readonly keepsMedia: boolean;
 
   /**
-   * The newest identity that can be read: what is damaged is put aside and filled from the generation before. `undefined` where there is
-   * none (the first run). The caller owns the secrets in it.
+   * The newest identity that can be read: what is damaged is put aside and filled from the generation before; what is not ours, or was put
+   * back, is put aside and not used. `undefined` where there is none (the first run). The caller owns the secrets in it.
    *
    * Throws `KEY_MISSING` or `KEY_INVALID` where it cannot be opened and `SEALED_FILE_INVALID` where a newer version wrote it;
    * nothing has been changed then.
@@ -25,7 +26,7 @@ export interface SnapshotStore {
   writeIdentity(snapshot: IdentitySnapshot): Promise<void>;
 
   /**
-   * Takes the media snapshot away: nobody gets it a second time, whatever happens. Past its deadline the contexts are deleted unread and only the
+   * Takes the media snapshot away: nobody gets it a second time, whatever happens, and only the one that was written last is given. Past its deadline the contexts are deleted unread and only the
    * numbering of the room is given. Never rejects.
    */
   takeMedia(): Promise<MediaSnapshot | undefined>;
@@ -50,6 +51,10 @@ export interface StoreEvent {
     | 'identity-kept-aside'
     | 'identity-filled'
     | 'identity-lost'
+    /** A file that we have not written, or not last: forged, or put back. */
+    | 'snapshot-refused'
+    | 'anchor-refused'
+    | 'anchor-not-written'
     | 'media-unusable'
     | 'media-expired'
     | 'media-leftover-removed'
@@ -59,3 +64,6 @@ export interface StoreEvent {
 }
 
 export type Report = (event: StoreEvent) => void;
+
+/** A snapshot has been written: how large, and how long that took, in milliseconds. */
+export type Written = (kind: 'identity' | 'media', bytes: number, ms: Millis) => void;

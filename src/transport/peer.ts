@@ -13,7 +13,7 @@ import type { Millis } from '../util/clock.ts';
 import { earliest } from '../util/clock.ts';
 import { Counters, countUnder } from '../util/counters.ts';
 import type { RandomSource } from '../util/rng.ts';
-import { type Address, sameAddress } from './address.ts';
+import type { Address } from './address.ts';
 import { classifyDatagram } from './demux.ts';
 import { DtlsClient, type DtlsFailure, type DtlsIdentity } from './dtls/client.ts';
 import type { Fingerprint } from './dtls/fingerprint.ts';
@@ -33,7 +33,9 @@ const HELLO_INTERVAL: Millis = 10;
 const RESERVE_BURST = 40;
 const RESERVES_PER_SECOND = 20;
 
+/** What a {@link Peer} is made with. */
 export interface PeerOptions {
+  /** Asked for at each offer, and shown in the handshake of that one: by then there may be another. */
   readonly identity: DtlsIdentity;
   readonly rng: RandomSource;
   readonly srtpProfiles: readonly SrtpProfile[];
@@ -63,8 +65,9 @@ export interface SendFloor {
   readonly limit: number;
 }
 
+/** What an answer says of the browser (see `parseAnswer`). */
 export interface RemoteParameters {
-  readonly remoteUfrag: string;
+  readonly ice: IceCredentials;
   readonly fingerprints: readonly Fingerprint[];
 }
 
@@ -73,9 +76,12 @@ export type StaleKeysEnd = 'answer' | 'flight' | 'deadline' | 'closed';
 
 export type PeerDropReason = 'unknown kind' | 'address not validated' | 'no handshake' | 'no keys';
 
+/** What a {@link Peer} wants done, and what has come of it. */
 export type PeerOutput =
   | { readonly kind: 'transmit'; readonly to: Address; readonly datagram: Uint8Array }
-  /** Datagrams from this address belong to this peer: said of each authentic check, since another peer's may have come from there. */
+  /** A STUN response with this transaction id, as hex, is for this peer. */
+  | { readonly kind: 'probing'; readonly transaction: string }
+  /** Datagrams from this address belong to this peer: said of each proof that it is there, since another may have been before. */
   | { readonly kind: 'validated'; readonly address: Address }
   /** Media goes to this address from now on. */
   | { readonly kind: 'selected'; readonly address: Address }
@@ -95,10 +101,19 @@ interface Contexts {
   readonly receive: SrtpReceiveContext;
 }
 
+/**
+ * One connection to one browser. One mutation, then drain {@link pollOutput} until `undefined`; call {@link handleTimeout} when {@link nextTimeout}
+ * has passed. A hostile datagram is dropped and counted, never thrown.
+ *
+ * What has to survive is {@link captureIdentity} and {@link captureContexts}; another process hands the first to the constructor and the second to
+ * {@link resume}.
+ */
 export class Peer {
   readonly drops = new Counters<PeerDropReason>();
   readonly #options: PeerOptions;
   readonly #ice: IceLite;
+  /** What the last offer has announced. */
+  #identity: DtlsIdentity | undefined;
   #dtls: DtlsClient | undefined;
   #contexts: Contexts | undefined;
   /** The epoch that was offered and has no keys yet. */
@@ -114,7 +129,7 @@ export class Peer {
 
   constructor(options: PeerOptions, restored?: PeerIdentity) {
     this.#options = options;
-    this.#ice = new IceLite(options.ice, restored?.remoteUfrag, restored?.remoteAddress);
+    this.#ice = new IceLite(options.ice, options.rng, restored?.remoteUfrag, restored?.remoteAddress);
     if (restored !== undefined) this.#fingerprints = [restored.remoteFingerprint];
   }
 
@@ -131,7 +146,7 @@ export class Peer {
     return this.#ice.selected;
   }
 
-  /** When an authenticated check came last. */
+  /** When the address that media goes to has last shown that the peer is there. */
   get heardAt(): Millis | undefined {
     return this.#ice.heardAt;
   }
@@ -153,6 +168,10 @@ export class Peer {
 
   isValidated(address: Address): boolean {
     return this.#ice.isValidated(address);
+  }
+
+  isProbing(transaction: string): boolean {
+    return this.#ice.isProbing(transaction);
   }
 
   /** Counts of everything dropped, also by handshakes and contexts that have ended: `<engine>: <reason>`. */
@@ -185,6 +204,7 @@ export class Peer {
    */
   offer(epoch: number, ice: IceCredentials, early: boolean, now: Millis): void {
     this.#offered = epoch;
+    this.#identity = this.#options.identity;
     this.#mayStart = early;
     if (ice !== this.#ice.credentials) this.#ice.restart(ice);
     this.#endHandshake();
@@ -193,7 +213,8 @@ export class Peer {
 
   /** The answer to the last offer: the browser has given up the old keys. */
   acceptAnswer(answer: RemoteParameters, now: Millis): void {
-    this.#ice.setRemoteUfrag(answer.remoteUfrag);
+    this.#ice.setRemote(answer.ice, now);
+    this.#drainIce(now);
     if (this.#offered === undefined) return;
     this.#mayStart = true;
     this.#destroyContexts('answer');
@@ -208,8 +229,10 @@ export class Peer {
     this.#now = now;
     const kind = classifyDatagram(datagram);
     if (kind === undefined) this.drops.add('unknown kind');
-    else if (kind === 'stun') this.#handleStun(datagram, from, now);
-    else if (!this.#ice.isValidated(from)) this.drops.add('address not validated');
+    else if (kind === 'stun') {
+      this.#ice.handleDatagram(datagram, from, now);
+      this.#drainIce(now);
+    } else if (!this.#ice.isValidated(from)) this.drops.add('address not validated');
     else if (kind === 'dtls') this.#handleDtls(datagram, now);
     else this.#handleMedia(kind, datagram);
   }
@@ -266,16 +289,11 @@ export class Peer {
     this.#offered = undefined;
   }
 
-  #handleStun(datagram: Uint8Array, from: Address, now: Millis): void {
-    const before = this.#ice.selected;
-    const answer = this.#ice.handleDatagram(datagram, from, now);
-    if (answer === undefined) return;
-    this.#outputs.push({ kind: 'transmit', to: from, datagram: answer.response });
-    if (answer.validated) this.#outputs.push({ kind: 'validated', address: from });
-    const selected = this.#ice.selected;
-    if (selected === undefined || (before !== undefined && sameAddress(before, selected))) return;
-    this.#outputs.push({ kind: 'selected', address: selected });
-    if (this.#dtls === undefined) this.#startHandshake(now);
+  #drainIce(now: Millis): void {
+    for (let output = this.#ice.pollOutput(); output !== undefined; output = this.#ice.pollOutput()) {
+      this.#outputs.push(output);
+      if (output.kind === 'selected' && this.#dtls === undefined) this.#startHandshake(now);
+    }
   }
 
   #handleDtls(datagram: Uint8Array, now: Millis): void {
@@ -308,7 +326,7 @@ export class Peer {
     if (this.#fingerprints.length === 0 || this.#ice.selected === undefined) return;
     this.#dtls = new DtlsClient(
       {
-        identity: this.#options.identity,
+        identity: this.#identity ?? this.#options.identity,
         rng: this.#options.rng,
         remoteFingerprints: this.#fingerprints,
         srtpProfiles: this.#options.srtpProfiles,

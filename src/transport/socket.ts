@@ -11,9 +11,18 @@ const MAX_EARLY = 1_024;
 
 export type DatagramHandler = (datagram: Uint8Array, from: Address) => void;
 
+/** What has passed the socket: datagrams, and bytes of payload. */
+export interface UdpTraffic {
+  datagramsIn: number;
+  bytesIn: number;
+  datagramsOut: number;
+  bytesOut: number;
+}
+
 /** The one UDP socket. Binding it is the lock that keeps a second process from resuming the same sessions. */
 export class UdpSocket {
   readonly drops = new Counters<'send failed' | 'too early'>();
+  readonly #traffic: UdpTraffic = { datagramsIn: 0, bytesIn: 0, datagramsOut: 0, bytesOut: 0 };
   readonly #socket: Socket;
   readonly #mapped: boolean;
   /** Datagrams that came before anybody asked for them. */
@@ -27,6 +36,8 @@ export class UdpSocket {
     socket.on('message', (datagram, { address, port }) => {
       // A plain view: Buffer's slice() is not a copy, which engines would trip over.
       const view = new Uint8Array(datagram.buffer, datagram.byteOffset, datagram.length);
+      this.#traffic.datagramsIn++;
+      this.#traffic.bytesIn += view.length;
       this.#handler(view, { ip: mapped ? unmap(address) : address, port });
     });
     // An ICMP error for one peer is not an error of the socket.
@@ -36,11 +47,7 @@ export class UdpSocket {
   /** Throws `PORT_IN_USE` where another process has the port, `ADDRESS_UNAVAILABLE` where it cannot be had here. */
   static async bind(host: string, port: number): Promise<UdpSocket> {
     const mapped = isIPv6(host);
-    const socket = createSocket({
-      type: mapped ? 'udp6' : 'udp4',
-      // Addresses are literal: a lookup would only cost a turn of the loop for every datagram.
-      lookup: (address, _options, done) => done(null, address, mapped ? 6 : 4),
-    });
+    const socket = createSocketOf(mapped);
     await new Promise<void>((resolve, reject) => {
       socket.once('error', (cause: NodeJS.ErrnoException) => {
         socket.close();
@@ -52,6 +59,28 @@ export class UdpSocket {
     socket.setRecvBufferSize(BUFFER_BYTES);
     socket.setSendBufferSize(BUFFER_BYTES);
     return new UdpSocket(socket, mapped);
+  }
+
+  /** Takes over a bound socket of this process's, and what waits in it. Closing it closes no more than our hold on it. */
+  static async adopt(fd: number, family: 'IPv4' | 'IPv6'): Promise<UdpSocket> {
+    const mapped = family === 'IPv6';
+    const socket = createSocketOf(mapped);
+    await new Promise<void>((resolve) => {
+      socket.bind({ fd }, resolve);
+    });
+    // Who may go beyond the system's limit (ReceiveBuffer= of a unit) has given it more than we could; ours would make it less.
+    if (socket.getRecvBufferSize() < BUFFER_BYTES) socket.setRecvBufferSize(BUFFER_BYTES);
+    if (socket.getSendBufferSize() < BUFFER_BYTES) socket.setSendBufferSize(BUFFER_BYTES);
+    return new UdpSocket(socket, mapped);
+  }
+
+  get traffic(): Readonly<UdpTraffic> {
+    return this.#traffic;
+  }
+
+  /** The address it is bound to. */
+  get host(): string {
+    return this.#socket.address().address;
   }
 
   get port(): number {
@@ -72,6 +101,8 @@ export class UdpSocket {
       this.drops.add('send failed');
       return;
     }
+    this.#traffic.datagramsOut++;
+    this.#traffic.bytesOut += datagram.length;
     this.#socket.send(datagram, to.port, this.#mapped ? map(to.ip) : to.ip, (error) => {
       if (error !== null) this.drops.add('send failed');
     });
@@ -88,6 +119,13 @@ export class UdpSocket {
     else this.#early.push({ datagram, from });
   }
 }
+
+const createSocketOf = (mapped: boolean): Socket =>
+  createSocket({
+    type: mapped ? 'udp6' : 'udp4',
+    // Addresses are literal: a lookup would only cost a turn of the loop for every datagram.
+    lookup: (address, _options, done) => done(null, address, mapped ? 6 : 4),
+  });
 
 /** A dual-stack socket shows IPv4 peers as mapped addresses (RFC 4291 §2.5.5.2). */
 const unmap = (address: string): string => (address.startsWith('::ffff:') ? address.slice(7) : address);

@@ -203,7 +203,8 @@ export const readUint32 = (bytes: Uint8Array, at: number): number =>
 export const paddingTo4 = (length: number): number => (4 - (length % 4)) % 4;
 
 const utf8Encoder = new TextEncoder();
-const utf8Decoder = new TextDecoder('utf-8', { fatal: true });
+/** A byte order mark is text like any other: to swallow it would make two texts of one meaning. */
+const utf8Decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 export const utf8 = (text: string): Uint8Array => utf8Encoder.encode(text);
 

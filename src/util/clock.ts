@@ -4,7 +4,9 @@ export type Millis = number & { readonly unit?: 'monotonic-ms' };
 /** Wall-clock time, in milliseconds since 1970. The only time that is written to a file. */
 export type WallMillis = number & { readonly unit?: 'wall-ms' };
 
+/** The time of this process: what every `now` is. */
 export const monotonicNow = (): Millis => performance.now();
+/** The time of the day: what is written to files. */
 export const wallNow = (): WallMillis => Date.now();
 
 /** The earlier of two deadlines, either of which may be absent. */

@@ -10,14 +10,15 @@ let collect: (() => void) | undefined;
 
 /**
  * Has the garbage collector run soon. A cipher or key object of node:crypto keeps its key until it is collected, so after keys have been
- * replaced the collector has to be nudged for the old ones to leave memory.
+ * replaced the collector has to be nudged for the old ones to leave memory. `collected` is called when they have, unless a run was due already.
  */
-export function collectSoon(): void {
+export function collectSoon(collected: () => void): void {
   if (timer !== undefined) return;
   timer = setTimeout(() => {
     timer = undefined;
     collect ??= exposeCollector();
     collect();
+    collected();
   }, SETTLE);
   timer.unref();
 }

@@ -36,20 +36,34 @@ export async function replaceDurably(
   }
 }
 
-/** Zeroes a file where it lies and removes it; does nothing where there is none. */
+/** Zeroes a file where it lies and removes it; does nothing where there is none. A directory in its place holds no secret and stays. */
 export function shred(fs: FileSystem, path: string): void {
-  try {
-    fs.overwrite(path);
-  } catch (cause) {
-    if (errorCode(cause) !== 'ENOENT') throw cause;
+  const found = fs.linkInfo(path);
+  if (found === undefined || found.isDirectory) return;
+  if (found.isFile) {
+    try {
+      fs.overwrite(path);
+    } catch (cause) {
+      if (errorCode(cause) !== 'ENOENT') throw cause;
+    }
   }
   fs.remove(path);
+}
+
+/**
+ * The same where somebody else may have put it: a file with a second name could be any file of ours, so it is not zeroed. If it was the right
+ * one, whoever gave it that name could have copied it as well.
+ */
+export function shredUnlessShared(fs: FileSystem, path: string): void {
+  const found = fs.linkInfo(path);
+  if (found?.isFile === true && found.links > 1) fs.remove(path);
+  else shred(fs, path);
 }
 
 function abandoned(fs: FileSystem, temporary: string, path: string, cause: unknown): RekeycastError {
   try {
     // The place it takes may be what a full disk lacks, and it may hold a key.
-    shred(fs, temporary);
+    shredUnlessShared(fs, temporary);
   } catch {
     // What went wrong first is what has to be told; a leftover is removed at the next start.
   }

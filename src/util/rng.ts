@@ -6,6 +6,7 @@ export interface RandomSource {
   fill(target: Uint8Array): void;
 }
 
+/** The system's random bytes. */
 export const secureRandom: RandomSource = {
   fill: (target) => {
     randomFillSync(target);

@@ -6,7 +6,7 @@ import { expectMedia } from '../support/survival.ts';
 import type { TestPage } from '../support/test-page.ts';
 import { until } from '../support/wait.ts';
 
-const INTERVAL_S = 8;
+const INTERVAL_S = 10;
 
 const browser = sharedBrowser();
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { datagramKind } from '../support/capture.ts';
 import { startBroadcast } from '../support/fixture.ts';
+import { flipped } from '../support/flipped.ts';
 import { composures, expectComposed, expectSurvival } from '../support/survival.ts';
 import { elapse, until } from '../support/wait.ts';
 
@@ -30,9 +31,7 @@ describe('datagrams of the past', { timeout: 120_000 }, () => {
     let copies = 0;
     running.udp.onDatagram = ({ direction, peer, bytes }) => {
       if (datagramKind(bytes) !== 'stun') {
-        const flipped = new Uint8Array(bytes);
-        flipped[flipped.length - 1]! ^= 1;
-        for (const copy of [flipped, bytes]) {
+        for (const copy of [flipped(bytes), bytes]) {
           if (direction === 'up') running.udp.sendAs(peer, copy);
           else running.udp.sendTo(peer, copy);
         }

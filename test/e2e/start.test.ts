@@ -1,4 +1,4 @@
-import { chmod, readdir } from 'node:fs/promises';
+import { chmod, mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { prepareServer } from '../support/fixture.ts';
@@ -43,6 +43,15 @@ describe('a server that cannot start says why', { timeout: 60_000 }, () => {
   ])('because %s is %s', async (name, value) => {
     const run = await failedStart(await prepareServer({ env: { [name]: value } }));
     expect(run.stderr).toContain(name);
+  });
+
+  it('because it cannot write down where it is asked, and leaves nothing that keeps the next one out', async () => {
+    const server = await stoppedServer();
+    const inTheWay = join(server.directories.state, 'server.json');
+    await mkdir(join(inTheWay, 'something'), { recursive: true });
+    expect((await failedStart(server)).stderr).toContain('server.json');
+    await rm(inTheWay, { recursive: true });
+    await server.start();
   });
 
   it('because the command is unknown', async () => {

@@ -1,35 +1,15 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import type { VirtualBrowser } from '../support/virtual-browser.ts';
-import { VirtualWorld, type WorldOptions } from '../support/virtual-world.ts';
+import { expectSeen, type OnAirOptions, onAir, type Three } from '../support/on-air.ts';
+import type { VirtualWorld } from '../support/virtual-world.ts';
 
 let world: VirtualWorld;
 afterEach(() => world.dispose());
 
 /** A broadcaster and two viewers who see it. */
-async function onAir(
-  options: Partial<WorldOptions> = {},
-): Promise<[VirtualBrowser, VirtualBrowser, VirtualBrowser]> {
-  world = await VirtualWorld.create({ seed: 5, ...options });
-  await world.start();
-  const browsers = [world.addBrowser(), world.addBrowser(), world.addBrowser()] as const;
-  for (const browser of browsers) {
-    world.open(browser);
-    expect(await world.run(10_000, () => browser.current?.connected === true)).toBe(true);
-  }
-  await playOn(browsers.slice(1));
-  return [...browsers];
-}
-
-const seen = (viewer: VirtualBrowser): number => viewer.current?.received.size ?? 0;
-
-async function playOn(viewers: readonly VirtualBrowser[], within = 20_000): Promise<void> {
-  const before = viewers.map(({ current }) => ({ current, seen: current?.received.size ?? 0 }));
-  const more = () =>
-    viewers.every((viewer, i) => {
-      const from = viewer.current === before[i]!.current ? before[i]!.seen : 0;
-      return seen(viewer) > from + 60 && viewer.current?.connected === true;
-    });
-  expect(await world.run(within, more)).toBe(true);
+async function broadcasting(options?: OnAirOptions): Promise<Three> {
+  const all = await onAir(options);
+  world = all.world;
+  return all.browsers as Three;
 }
 
 /** The producers the room has had while time passed. */
@@ -46,11 +26,11 @@ async function producersWhile(duration: number): Promise<string[]> {
 describe('new keys on order', () => {
   it('go to everybody over second connections, and the room changes over once', async () => {
     // Both connections of the broadcaster carry media until its word arrives that the second plays.
-    const browsers = await onAir({ jitter: 30, signalingOneWay: 200 });
+    const browsers = await broadcasting({ jitter: 30, signalingOneWay: 200 });
     world.broadcast!.rekeyAll(world.now);
     const producers = await producersWhile(3_000);
     expect(producers.map((producer) => producer.split('/')[1])).toEqual(['1', '2']);
-    await playOn(browsers.slice(1));
+    await expectSeen(world, browsers.slice(1));
     for (const browser of browsers) {
       expect(browser.made).toBe(2);
       expect([...browser.connections.keys()]).toEqual([2]);
@@ -59,7 +39,7 @@ describe('new keys on order', () => {
   });
 
   it('leave no gap at the viewers longer than a keyframe takes', async () => {
-    const [, viewer] = await onAir();
+    const [, viewer] = await broadcasting();
     const before = new Set(viewer.current!.received.keys());
     world.broadcast!.rekeyAll(world.now);
     let silent = 0;
@@ -77,13 +57,13 @@ describe('new keys on order', () => {
   });
 
   it('come by age too, for as long as the page is there', async () => {
-    const browsers = await onAir({ broadcast: { rekeyInterval: 2_000 } });
+    const browsers = await broadcasting({ broadcast: { rekeyInterval: 2_000 } });
     await world.run(9_000);
     for (const browser of browsers) {
       expect(browser.associations.length).toBeGreaterThanOrEqual(4);
       expect(browser.connections.size).toBeLessThanOrEqual(2);
     }
-    await playOn(browsers.slice(1));
+    await expectSeen(world, browsers.slice(1));
     expect(world.audit().reused).toEqual([]);
   });
 });
@@ -93,12 +73,12 @@ describe('a path that is lost', () => {
     ['viewer', 1],
     ['broadcaster', 0],
   ])('for 40 s and found again brings the %s back, with a keyframe', async (_role, which) => {
-    const browsers = await onAir();
+    const browsers = await broadcasting();
     world.isolate(browsers[which]!, true);
     await world.run(40_000);
     expect(world.events.some(({ event }) => event === 'consent-lost')).toBe(true);
     world.isolate(browsers[which]!, false);
-    await playOn(browsers.slice(1), 40_000);
+    await expectSeen(world, browsers.slice(1), 40_000);
     const viewer = browsers[1]!.current!;
     const newest = Math.max(...[...viewer.received.keys()].map((key) => Number(key.split('/')[1])));
     // Only whom the room knows is heard when it misses something.
@@ -113,25 +93,25 @@ describe('a path that is lost', () => {
 
 describe('a change of role', () => {
   it('hands the room over: the broadcaster declines, a viewer publishes, and both go on', async () => {
-    const [first, second, third] = await onAir();
+    const [first, second, third] = await broadcasting();
     world.say(first, { type: 'decline', reason: 'stopped' });
     await world.run(500);
     world.say(second, { type: 'publish' });
-    await playOn([first, third]);
+    await expectSeen(world, [first, third]);
     expect([first, second, third].map(({ role }) => role)).toEqual(['viewer', 'broadcaster', 'viewer']);
     expect(world.audit().reused).toEqual([]);
   });
 
   it('is refused while somebody else broadcasts', async () => {
-    const [, second, third] = await onAir();
+    const [, second, third] = await broadcasting();
     world.say(second, { type: 'publish' });
-    await playOn([second, third]);
+    await expectSeen(world, [second, third]);
     expect(second.errors).toEqual(['BROADCASTER_PRESENT']);
     expect(second.role).toBe('viewer');
   });
 
   it.each([5, 30, 45, 60, 80, 120, 300])('survives a kill %d ms into it', async (delay) => {
-    const browsers = await onAir();
+    const browsers = await broadcasting();
     const [first, second, third] = browsers;
     world.say(first, { type: 'decline', reason: 'stopped' });
     await world.run(100);
@@ -143,14 +123,14 @@ describe('a change of role', () => {
     for (const browser of browsers) world.open(browser);
     await world.run(500);
     if (second.role !== 'broadcaster') world.say(second, { type: 'publish' });
-    await playOn([first, third], 30_000);
+    await expectSeen(world, [first, third], 30_000);
     expect(second.role).toBe('broadcaster');
     expect(second.current?.role).toBe('broadcaster');
     expect(world.audit().reused).toEqual([]);
   });
 
   it("survives the loss of the page's link in the middle of it", async () => {
-    const [first, second, third] = await onAir();
+    const [first, second, third] = await broadcasting();
     world.say(first, { type: 'decline', reason: 'stopped' });
     await world.run(100);
     world.say(second, { type: 'publish' });
@@ -158,7 +138,7 @@ describe('a change of role', () => {
     world.drop(second);
     await world.run(200);
     world.open(second);
-    await playOn([first, third]);
+    await expectSeen(world, [first, third]);
     expect(second.current?.role).toBe('broadcaster');
   });
 });

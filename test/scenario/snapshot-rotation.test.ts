@@ -5,12 +5,12 @@ import { runKeys } from '../../src/cli/keys.ts';
 import { parseHeader } from '../../src/snapshot/header.ts';
 import { type FileSystem, nodeFileSystem } from '../../src/util/file-system.ts';
 import { adminServer } from '../support/admin-server.ts';
+import { inRam, settingsOf } from '../support/command.ts';
 import { Killed, killedAt } from '../support/faulty-file-system.ts';
 import { seededRandom } from '../support/seeded-rng.ts';
 import { revealed, sampleIdentity, sampleMedia } from '../support/snapshots.ts';
-import { type StoreBench, storeBench } from '../support/stores.ts';
+import { type StoreBench, stoppedBench, storeBench } from '../support/stores.ts';
 
-const TMPFS = 0x01021994;
 const IDENTITY = sampleIdentity(seededRandom(1));
 
 let bench: StoreBench;
@@ -76,15 +76,9 @@ describe('a rotation that is killed', () => {
   });
 });
 
-/** What a server has left that wrote a few times and was stopped ten seconds ago. */
 async function freshBench(): Promise<void> {
   bench.dispose();
-  bench = await storeBench();
-  bench.now = Date.now();
-  const store = await bench.start();
-  await store.writeIdentity(IDENTITY);
-  await store.writeIdentity(IDENTITY);
-  store.writeMedia(sampleMedia(seededRandom(2), 2, bench.now - 10_000));
+  bench = await stoppedBench(IDENTITY);
 }
 
 async function startServer(fs?: FileSystem): Promise<{ close(): Promise<void> }> {
@@ -102,14 +96,10 @@ async function startServer(fs?: FileSystem): Promise<{ close(): Promise<void> }>
 
 /** Whether it was killed, or gave up. */
 async function rotate(fs: FileSystem = nodeFileSystem): Promise<boolean> {
-  const env = { STATE_DIR: bench.stateDir, KEYS_DIR: bench.keysDir, RUNTIME_DIR: bench.runtimeDir };
   const io = { stdout: { write: () => {} }, stderr: { write: () => {} } };
-  // The kill stays in force for every step after it.
-  const onTmpfs = new Proxy(fs, {
-    get: (target, name: keyof FileSystem) => (name === 'type' ? () => TMPFS : target[name]),
-  });
   try {
-    return (await runKeys(['rotate'], env, io, onTmpfs)) !== 0;
+    // The kill stays in force for every step after it.
+    return (await runKeys(['rotate'], settingsOf(bench), io, inRam(fs))) !== 0;
   } catch (cause) {
     if (cause instanceof Killed) return true;
     throw cause;

@@ -1,6 +1,9 @@
+import { runSnapshot } from '../../src/cli/snapshot.ts';
 import type { Role } from '../../src/signaling/protocol.ts';
+import type { Inspected } from '../../src/snapshot/inspect.ts';
 import { findNonceReuse, type NonceReport } from './capture.ts';
 import { ChromiumBrowser } from './chromium.ts';
+import { ran } from './command.ts';
 import { freePort, LOOPBACK } from './ports.ts';
 import { ServerProcess } from './process.ts';
 import { UdpRelay } from './relay.ts';
@@ -56,6 +59,7 @@ export class Broadcast {
     try {
       await broadcast.openBroadcaster();
       for (let i = 1; i <= (options.viewers ?? 2); i++) await broadcast.openViewer(`viewer ${i}`);
+      await broadcast.onFile();
       return broadcast;
     } catch (error) {
       const words = `${(error as Error).message}\n${broadcast.server.run.stderr}`;
@@ -128,6 +132,18 @@ export class Broadcast {
   async waitConnected(page: TestPage, role: Role): Promise<void> {
     await page.waitForFacts(`is a ${role}`, (facts) => facts.role === role, JOIN_TIMEOUT_MS);
     await waitConnected(page, JOIN_TIMEOUT_MS);
+  }
+
+  /**
+   * The identity on disk knows every page's connection: a server that is killed before that replaces connections, rightly, and on a busy disk the
+   * write takes its time.
+   */
+  async onFile(): Promise<void> {
+    await until('every connection is on file', async () => {
+      const { out } = await ran((io) => runSnapshot(['inspect', '--open', '--json'], this.server.env, io));
+      const { files } = JSON.parse(out) as { files: readonly Pick<Inspected, 'opened'>[] };
+      return files.some(({ opened }) => (opened?.withConnection ?? 0) >= this.pages.length);
+    });
   }
 
   /** Remembers which ICE credentials are whose; call it before a page is closed whose packets count. */

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { type Browser, chromium } from 'playwright-core';
 import { installProbe } from './page-probe.ts';
-import { TestPage } from './test-page.ts';
+import { GRAVE, type PageDriver, TestPage } from './test-page.ts';
 
 const EXECUTABLE = '/usr/bin/chromium';
 
@@ -27,6 +27,8 @@ const FAKE_CAMERA = ['--use-fake-device-for-media-stream=fps=30', '--use-fake-ui
 export interface ChromiumOptions {
   /** `fake`: a camera that is always allowed. `denied`: the visitor says no. */
   readonly camera?: 'fake' | 'denied';
+  /** Takes whatever certificate an HTTPS server shows. */
+  readonly anyCertificate?: boolean;
 }
 
 /** Debian's Chromium, headless. Each page has a context of its own, as a visitor has. */
@@ -45,7 +47,12 @@ export class ChromiumBrowser {
     const browser = await chromium.launch({
       executablePath: EXECUTABLE,
       headless: true,
-      args: [...QUIET, ...MEDIA, ...camera],
+      args: [
+        ...QUIET,
+        ...MEDIA,
+        ...camera,
+        ...(options.anyCertificate ? ['--ignore-certificate-errors'] : []),
+      ],
     });
     return new ChromiumBrowser(browser);
   }
@@ -54,17 +61,24 @@ export class ChromiumBrowser {
     return this.#browser.version();
   }
 
-  async openPage(url: string, name = 'page'): Promise<TestPage> {
+  /** @param prepare runs in the page before the page's own program, as source text */
+  async openPage(url: string, name = 'page', prepare?: () => void): Promise<TestPage> {
     const context = await this.#browser.newContext();
     await context.addInitScript(installProbe);
+    if (prepare !== undefined) await context.addInitScript(prepare);
     const page = await context.newPage();
-    const testPage = new TestPage(name, {
+    const complaints: string[] = [];
+    page.on('console', (message) => {
+      if (GRAVE.has(message.type())) complaints.push(message.text());
+    });
+    page.on('pageerror', (error) => complaints.push(String(error)));
+    const driver: PageDriver = {
       goto: (target) => page.goto(target),
       evaluate: (run, argument) => page.evaluate(run as never, argument as never),
       close: () => context.close(),
-    });
+    };
     await page.goto(url);
-    return testPage;
+    return new TestPage(name, driver, complaints);
   }
 
   close(): Promise<void> {

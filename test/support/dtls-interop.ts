@@ -1,8 +1,7 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DtlsClient, type DtlsClientOptions, type DtlsFailure } from '../../src/transport/dtls/client.ts';
 import { fingerprintOf } from '../../src/transport/dtls/fingerprint.ts';
@@ -13,6 +12,7 @@ import { concat, toHex } from '../../src/util/bytes.ts';
 import { monotonicNow } from '../../src/util/clock.ts';
 import { secureRandom } from '../../src/util/rng.ts';
 import { LOOPBACK } from './ports.ts';
+import { temporaryDirectory } from './snapshots.ts';
 import { until } from './wait.ts';
 
 /** Which Debian package brings a tool. */
@@ -74,11 +74,11 @@ export interface CertificateFiles {
 
 /** A directory with certificates that OpenSSL made. */
 export class CertificateDirectory {
-  readonly #path = mkdtempSync(join(tmpdir(), 'rekeycast-dtls-'));
+  readonly #directory = temporaryDirectory();
 
   make(type: 'ec' | 'rsa'): CertificateFiles {
     requireTool('openssl');
-    const [certificate, key] = [join(this.#path, `${type}.pem`), join(this.#path, `${type}.key`)];
+    const [certificate, key] = [this.path(`${type}.pem`), this.path(`${type}.key`)];
     const kind = type === 'ec' ? ['ec', '-pkeyopt', 'ec_paramgen_curve:P-256'] : ['rsa:2048'];
     const request = ['req', '-x509', '-nodes', '-newkey', ...kind, '-subj', '/CN=interop', '-days', '2'];
     execFileSync('openssl', [...request, '-keyout', key, '-out', certificate], { stdio: 'ignore' });
@@ -98,11 +98,11 @@ export class CertificateDirectory {
 
   /** The path of a file in here, which need not exist. */
   path(name: string): string {
-    return join(this.#path, name);
+    return join(this.#directory.path, name);
   }
 
   remove(): void {
-    rmSync(this.#path, { recursive: true, force: true });
+    this.#directory.dispose();
   }
 }
 

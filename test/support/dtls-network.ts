@@ -42,10 +42,16 @@ export function rough(seed: number, lossRate = 0.25): Network {
   };
 }
 
+/** The server's side, or what stands before it. */
+export type ServerSide = Pick<
+  DtlsTestServer,
+  'handleDatagram' | 'handleTimeout' | 'nextTimeout' | 'pollDatagram'
+>;
+
 /** Runs both on virtual time until the client has ended and the server is satisfied, or until `until`. */
 export function run(
   client: DtlsClient,
-  server: DtlsTestServer,
+  server: ServerSide,
   network: Network = perfect,
   until: Millis = 60_000,
 ): Outcome {

@@ -20,6 +20,7 @@ import { NAMED_GROUP } from '../../src/transport/dtls/key-exchange.ts';
 import {
   exportSrtpKeys,
   extendedMasterSecret,
+  prf,
   recordProtections,
   verifyData,
 } from '../../src/transport/dtls/key-schedule.ts';
@@ -27,10 +28,15 @@ import { decodeCertificate, encodeCertificate } from '../../src/transport/dtls/m
 import { EXTENSION } from '../../src/transport/dtls/messages/client-hello.ts';
 import { Reassembly } from '../../src/transport/dtls/reassembly.ts';
 import { CONTENT_TYPE, DTLS_1_2, type DtlsRecord, decodeRecords } from '../../src/transport/dtls/record.ts';
-import type { RecordProtection } from '../../src/transport/dtls/record-protection.ts';
+import { GCM_SALT_BYTES, type RecordProtection } from '../../src/transport/dtls/record-protection.ts';
 import { SIGNATURE_SCHEME, verifySignature } from '../../src/transport/dtls/signature.ts';
 import { Transcript } from '../../src/transport/dtls/transcript.ts';
-import { type DtlsSrtpKeys, srtpProfileById } from '../../src/transport/srtp/profile.ts';
+import {
+  type DtlsSrtpKeys,
+  SRTP_PROFILES,
+  type SrtpProfile,
+  srtpProfileById,
+} from '../../src/transport/srtp/profile.ts';
 import { concat, fromHex } from '../../src/util/bytes.ts';
 import type { Millis } from '../../src/util/clock.ts';
 import { type RandomSource, randomBytes } from '../../src/util/rng.ts';
@@ -59,27 +65,44 @@ export interface ServerKnobs {
   readonly compression?: number;
   /** Body of the answer; `null` leaves it out. */
   readonly extendedMasterSecret?: Uint8Array | null;
-  readonly renegotiationInfo?: Uint8Array;
+  /** Body of the answer; `null` leaves it out. */
+  readonly renegotiationInfo?: Uint8Array | null;
+  /** Selects this one, in place of the first that is offered. */
+  readonly profile?: SrtpProfile;
   /** Body of the use_srtp answer; `null` leaves it out. */
   readonly useSrtp?: Uint8Array | null;
-  readonly extraExtension?: number;
+  /** One more in the ServerHello. */
+  readonly extension?: readonly [type: number, body: Uint8Array];
   /** Shows this certificate in place of its own. */
   readonly certificate?: Uint8Array;
   readonly askForCertificate?: boolean;
   readonly certificateRequest?: Uint8Array;
   /** `forged`: bits flipped. `stale`: over another client random. */
-  readonly signature?: 'forged' | 'stale';
+  readonly signature?: 'forged' | 'stale' | 'random' | 'empty';
   /** Signs and sends this key share in place of its own. */
   readonly keyShare?: Uint8Array;
-  readonly finished?: 'random' | 'plaintext';
+  /** A number: the byte of it that is wrong. */
+  readonly finished?: 'random' | 'plaintext' | number;
   /** Cuts every handshake message to pieces of this size, each in a datagram of its own. */
   readonly fragmentBytes?: number;
+  /** So many bytes of each piece are those of the one before. */
+  readonly fragmentOverlap?: number;
 }
 
 export interface DtlsServerOptions {
   readonly identity: DtlsIdentity;
   readonly rng: RandomSource;
   readonly knobs?: ServerKnobs;
+}
+
+/** What a handshake keeps from everybody: known here so that it can be looked for where it must not be. */
+export interface HandshakeSecrets {
+  /** The client's key share, which anybody may know: its private key is the secret. */
+  readonly clientShare: Uint8Array;
+  readonly premaster: Secret;
+  readonly master: Secret;
+  /** Record keys of both sides, then their salts (RFC 5246 §6.3). */
+  readonly keyBlock: Secret;
 }
 
 const FIRST_RETRANSMIT_MS = 50;
@@ -106,10 +129,10 @@ export class DtlsTestServer {
   #read: RecordProtection | undefined;
   #early: DtlsRecord[] = [];
   #ready = false;
-  #master: Secret | undefined;
 
   /** What the exporter gave, from the server's side. */
   keys: DtlsSrtpKeys | undefined;
+  secrets: HandshakeSecrets | undefined;
   connected = false;
   clientCertificate: Uint8Array | undefined;
   /** Why the client was not believed. */
@@ -255,14 +278,15 @@ export class DtlsTestServer {
   #serverHello(hello: DecodedClientHello): Uint8Array {
     const knobs = this.#knobs;
     const extensions: [number, Uint8Array][] = [];
-    const offered = offeredProfiles(hello.extensions.get(EXTENSION.useSrtp)!);
-    const useSrtp = knobs.useSrtp === undefined ? encodeUseSrtp(offered.slice(0, 1)) : knobs.useSrtp;
+    const selected = encodeUseSrtp([SRTP_PROFILES[this.#profile(hello)].id]);
+    const useSrtp = knobs.useSrtp === undefined ? selected : knobs.useSrtp;
     if (useSrtp !== null) extensions.push([EXTENSION.useSrtp, useSrtp]);
     const extended =
       knobs.extendedMasterSecret === undefined ? new Uint8Array(0) : knobs.extendedMasterSecret;
     if (extended !== null) extensions.push([EXTENSION.extendedMasterSecret, extended]);
-    extensions.push([EXTENSION.renegotiationInfo, knobs.renegotiationInfo ?? Uint8Array.of(0)]);
-    if (knobs.extraExtension !== undefined) extensions.push([knobs.extraExtension, new Uint8Array(0)]);
+    const renegotiation = knobs.renegotiationInfo === undefined ? Uint8Array.of(0) : knobs.renegotiationInfo;
+    if (renegotiation !== null) extensions.push([EXTENSION.renegotiationInfo, renegotiation]);
+    if (knobs.extension !== undefined) extensions.push([...knobs.extension]);
     return encodeServerHello({
       version: knobs.version ?? DTLS_1_2,
       random: this.#random,
@@ -281,9 +305,22 @@ export class DtlsTestServer {
     const scheme =
       this.#knobs.scheme ?? (ec ? SIGNATURE_SCHEME.ecdsaSecp256r1Sha256 : SIGNATURE_SCHEME.rsaPssRsaeSha256);
     const nonce = this.#knobs.signature === 'stale' ? new Uint8Array(32) : hello.random;
-    const signature = this.#sign(scheme, concat(nonce, this.#random, params));
-    if (this.#knobs.signature === 'forged') signature[signature.length - 1]! ^= 1;
-    return encodeServerKeyExchange(params, scheme, signature);
+    const genuine = this.#sign(scheme, concat(nonce, this.#random, params));
+    return encodeServerKeyExchange(params, scheme, this.#distort(genuine));
+  }
+
+  #distort(signature: Uint8Array): Uint8Array {
+    switch (this.#knobs.signature) {
+      case 'forged':
+        signature[signature.length - 1]! ^= 1;
+        return signature;
+      case 'random':
+        return randomBytes(this.#rng, signature.length);
+      case 'empty':
+        return new Uint8Array(0);
+      default:
+        return signature;
+    }
   }
 
   #sign(scheme: number, data: Uint8Array): Uint8Array {
@@ -313,17 +350,22 @@ export class DtlsTestServer {
   }
 
   #deriveKeys(peer: Uint8Array): void {
-    const { prf } = this.#suite;
+    const { prf: hash, keyBytes } = this.#suite;
     const premaster = Secret.take(this.#agree!(peer));
-    this.#master = extendedMasterSecret(prf, premaster, this.#transcript.hash(prf));
-    premaster.dispose();
+    const master = extendedMasterSecret(hash, premaster, this.#transcript.hash(hash));
     const randoms = { client: this.hello!.random, server: this.#random };
-    const protections = recordProtections(this.#suite, this.#master, randoms);
+    const seed = concat(randoms.server, randoms.client);
+    const keyBlock = prf(hash, master, 'key expansion', seed, 2 * (keyBytes + GCM_SALT_BYTES));
+    this.secrets = { clientShare: peer, premaster, master, keyBlock };
+    const protections = recordProtections(this.#suite, master, randoms);
     this.#read = protections.client;
     this.#writer.protect(protections.server);
-    const offered = offeredProfiles(this.hello!.extensions.get(EXTENSION.useSrtp)!);
-    const profile = srtpProfileById(offered[0]!)!;
-    this.keys = exportSrtpKeys(prf, this.#master, randoms, profile, 'server');
+    this.keys = exportSrtpKeys(hash, master, randoms, this.#profile(this.hello!), 'server');
+  }
+
+  #profile(hello: DecodedClientHello): SrtpProfile {
+    const offered = offeredProfiles(hello.extensions.get(EXTENSION.useSrtp)!);
+    return this.#knobs.profile ?? srtpProfileById(offered[0]!)!;
   }
 
   #onCertificateVerify(body: Uint8Array): void {
@@ -335,16 +377,19 @@ export class DtlsTestServer {
   }
 
   #onFinished(message: HandshakeMessage, now: Millis): void {
-    const { prf } = this.#suite;
-    const expected = verifyData(prf, this.#master!, 'client', this.#transcript.hash(prf));
+    const { prf: hash } = this.#suite;
+    const { master } = this.secrets!;
+    const expected = verifyData(hash, master, 'client', this.#transcript.hash(hash));
     if (Buffer.compare(message.body, expected.bytes) !== 0) this.refused = 'Finished';
     if (this.refused !== undefined) return;
     this.#transcript.add(message);
     this.connected = true;
     this.#flight = [{ kind: 'change-cipher-spec' }];
-    const honest = verifyData(prf, this.#master!, 'server', this.#transcript.hash(prf)).bytes.slice();
-    const body = this.#knobs.finished === 'random' ? randomBytes(this.#rng, honest.length) : honest;
-    this.#say(HANDSHAKE_TYPE.finished, body, this.#knobs.finished === 'plaintext' ? 0 : 1);
+    const honest = verifyData(hash, master, 'server', this.#transcript.hash(hash)).bytes.slice();
+    const { finished } = this.#knobs;
+    const body = finished === 'random' ? randomBytes(this.#rng, honest.length) : honest;
+    if (typeof finished === 'number') body[finished]! ^= 1;
+    this.#say(HANDSHAKE_TYPE.finished, body, finished === 'plaintext' ? 0 : 1);
     this.#transmit(now);
   }
 
@@ -355,7 +400,7 @@ export class DtlsTestServer {
   }
 
   #transmit(now: Millis): void {
-    const { fragmentBytes } = this.#knobs;
+    const { fragmentBytes, fragmentOverlap = 0 } = this.#knobs;
     this.#sentAt = now;
     if (fragmentBytes === undefined) {
       this.#outbox.push(...packFlight(this.#flight, this.#writer));
@@ -368,8 +413,9 @@ export class DtlsTestServer {
       }
       const { type, seq, body } = item.message;
       for (let offset = 0; offset === 0 || offset < body.length; offset += fragmentBytes) {
-        const bytes = body.subarray(offset, offset + fragmentBytes);
-        const fragment = encodeFragment({ type, seq, length: body.length, offset, bytes });
+        const start = Math.max(0, offset - fragmentOverlap);
+        const bytes = body.subarray(start, offset + fragmentBytes);
+        const fragment = encodeFragment({ type, seq, length: body.length, offset: start, bytes });
         this.#outbox.push(this.#writer.write(CONTENT_TYPE.handshake, item.epoch, fragment));
       }
     }

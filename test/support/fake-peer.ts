@@ -42,7 +42,7 @@ export class FakePeer {
   acceptAnswer(answer: RemoteParameters): void {
     this.answers.push(answer);
     this.identity = {
-      remoteUfrag: answer.remoteUfrag,
+      remoteUfrag: answer.ice.ufrag,
       remoteFingerprint: answer.fingerprints[0]!,
       remoteAddress: undefined,
     };

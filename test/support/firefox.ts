@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { type Browser, launch } from 'puppeteer-core';
 import { installProbe } from './page-probe.ts';
-import { TestPage } from './test-page.ts';
+import { GRAVE, type PageDriver, TestPage } from './test-page.ts';
 
 const EXECUTABLE = '/usr/bin/firefox-esr';
 
@@ -35,13 +35,18 @@ export class FirefoxBrowser {
   async openPage(url: string, name = 'page'): Promise<TestPage> {
     const page = await this.#browser.newPage();
     await page.evaluateOnNewDocument(installProbe);
-    const testPage = new TestPage(name, {
+    const complaints: string[] = [];
+    page.on('console', (message) => {
+      if (GRAVE.has(message.type())) complaints.push(message.text());
+    });
+    page.on('pageerror', (error) => complaints.push(String(error)));
+    const driver: PageDriver = {
       goto: (target) => page.goto(target),
       evaluate: (run, argument) => page.evaluate(run as never, argument as never),
       close: () => page.close(),
-    });
+    };
     await page.goto(url);
-    return testPage;
+    return new TestPage(name, driver, complaints);
   }
 
   close(): Promise<void> {

@@ -40,6 +40,11 @@ export class HeadlessPage {
     this.#stack = stack;
   }
 
+  /** RTCPeerConnections it has now: two while one replaces the other. */
+  get connections(): number {
+    return this.#peers.size;
+  }
+
   /** Connects or comes back, and keeps answering. */
   async open(): Promise<void> {
     clearInterval(this.#pump);

@@ -13,6 +13,8 @@ interface PageProbe {
   /** When each frame was shown in a visible `<video>`, milliseconds since 1970. */
   readonly frames: number[];
   readonly signals: Signal[];
+  /** What the page's content security policy has kept it from, as `directive uri`. */
+  readonly violations: string[];
 }
 
 declare global {
@@ -26,8 +28,12 @@ declare global {
  * source text, so it may use only what is inside it.
  */
 export function installProbe(): void {
-  const probe: PageProbe = { connections: [], frames: [], signals: [] };
+  const probe: PageProbe = { connections: [], frames: [], signals: [], violations: [] };
   window.probe = probe;
+
+  document.addEventListener('securitypolicyviolation', ({ effectiveDirective, blockedURI }) => {
+    probe.violations.push(`${effectiveDirective} ${blockedURI}`);
+  });
 
   window.RTCPeerConnection = class extends RTCPeerConnection {
     constructor(configuration?: RTCConfiguration) {

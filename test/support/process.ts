@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -8,8 +9,8 @@ import { adminSocketPath } from '../../src/keyring/admin-protocol.ts';
 import { freePort, LOOPBACK } from './ports.ts';
 import { elapse, until } from './wait.ts';
 
-const ROOT = findRoot();
-const BUILT_SERVER = join(ROOT, 'dist', 'rekeycast.js');
+export const ROOT = findRoot();
+export const BUILT_SERVER = join(ROOT, 'dist', 'rekeycast.js');
 const RAM_DIRECTORY = '/dev/shm';
 const READY_TIMEOUT_MS = 20_000;
 const EXIT_TIMEOUT_MS = 15_000;
@@ -21,6 +22,11 @@ export interface ServerOptions {
   readonly udpPort?: number;
   /** The UDP port that browsers are told, where a relay stands between. */
   readonly announcedPort?: number;
+  /** The program; the built one of this checkout unless told otherwise. */
+  readonly command?: readonly string[];
+  readonly cwd?: string;
+  /** Whose process it is, where the test may choose: as root. */
+  readonly user?: number;
 }
 
 export interface Exit {
@@ -65,6 +71,8 @@ export class ServerProcess {
   readonly env: Readonly<Record<string, string>>;
   readonly runs: Run[] = [];
   readonly logs: LogLine[] = [];
+  readonly #options: ServerOptions;
+  readonly #children = new Set<ChildProcess>();
   #child: ChildProcess | undefined;
   #exited: Promise<Exit> | undefined;
 
@@ -72,6 +80,7 @@ export class ServerProcess {
     this.port = port;
     this.udpPort = udpPort;
     this.directories = directories;
+    this.#options = options;
     this.env = {
       PATH: process.env.PATH ?? '',
       HOST: LOOPBACK,
@@ -133,12 +142,37 @@ export class ServerProcess {
   /** Starts a process and returns as soon as it exists. */
   spawn(args: readonly string[] = ['serve']): Run {
     if (this.running) throw new Error('the server runs already');
+    return this.#spawn(args, {});
+  }
+
+  /** Starts another process beside the one that runs, which is this server's from then on. Gives both. */
+  spawnBeside(
+    args: readonly string[],
+    env: Readonly<Record<string, string>> = {},
+  ): { readonly before: Run; readonly run: Run } {
+    const before = this.run;
+    return { before, run: this.#spawn(args, env) };
+  }
+
+  /** The process of `before` is this server's again: the one beside it has ended. */
+  async fallBack(before: Run): Promise<Exit> {
+    const exit = await this.exited();
+    const child = [...this.#children].find(({ pid }) => pid === before.pid);
+    if (child === undefined) throw new Error('it has ended as well');
+    this.runs.push(before);
+    this.#adopt(child, before);
+    return exit;
+  }
+
+  #spawn(args: readonly string[], env: Readonly<Record<string, string>>): Run {
     const spawnedAt = performance.now();
     const spawnedAtWall = Date.now();
-    const child = spawn(process.execPath, [BUILT_SERVER, ...args], {
-      cwd: ROOT,
-      env: this.env,
+    const { command = [process.execPath, BUILT_SERVER], cwd = ROOT, user } = this.#options;
+    const child = spawn(command[0]!, [...command.slice(1), ...args], {
+      cwd,
+      env: { ...this.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
+      ...(user === undefined || process.getuid?.() !== 0 ? {} : { uid: user, gid: user }),
     });
     const run: Run = {
       pid: child.pid ?? 0,
@@ -151,17 +185,23 @@ export class ServerProcess {
       exit: undefined,
     };
     this.runs.push(run);
-    this.#child = child;
+    this.#children.add(child);
     liveChildren.add(child);
     this.#collect(child, run);
+    this.#adopt(child, run);
+    return run;
+  }
+
+  #adopt(child: ChildProcess, run: Run): void {
+    this.#child = child;
     this.#exited = new Promise((resolve) => {
       child.once('close', (code, signal) => {
+        this.#children.delete(child);
         liveChildren.delete(child);
         run.exit = { code, signal };
         resolve(run.exit);
       });
     });
-    return run;
   }
 
   /** Starts a process and waits until it serves. */
@@ -232,7 +272,9 @@ export class ServerProcess {
   }
 
   async dispose(): Promise<void> {
-    if (this.#child !== undefined && this.running) await this.kill('SIGKILL');
+    const ends = [...this.#children].map((child) => once(child, 'close'));
+    for (const child of this.#children) child.kill('SIGKILL');
+    await Promise.all(ends);
     for (const directory of Object.values(this.directories)) {
       await rm(directory, { recursive: true, force: true });
     }

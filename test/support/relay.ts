@@ -84,6 +84,12 @@ export class UdpRelay {
     this.#front.send(bytes, Number(peer.slice(colon + 1)), peer.slice(0, colon));
   }
 
+  /** The server sees another address of this browser from now on, and what it sends to the one before is lost: a NAT has forgotten it. */
+  rebind(peer: string): void {
+    this.#upstreams.get(peer)?.close();
+    this.#upstreams.set(peer, this.#openUpstream(peer));
+  }
+
   close(): void {
     for (const line of Object.values(this.#lines)) line.close();
     for (const socket of this.#upstreams.values()) socket.close();

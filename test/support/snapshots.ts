@@ -1,6 +1,9 @@
+import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { SnapshotWriter } from '../../src/keyring/keyring.ts';
+import { deriveWriterKey } from '../../src/keyring/writer-key.ts';
 import type { RoomState } from '../../src/room/state.ts';
 import type {
   IdentitySnapshot,
@@ -12,6 +15,7 @@ import { SRTP_PROFILES, type SrtpProfile } from '../../src/transport/srtp/profil
 import { toHex } from '../../src/util/bytes.ts';
 import { type RandomSource, randomBytes, randomUint32 } from '../../src/util/rng.ts';
 import { Secret } from '../../src/util/secret.ts';
+import { sodium } from '../../src/util/sodium.ts';
 
 /** Wall-clock time of the samples. */
 export const SAMPLE_TIME = 1_800_000_000_000;
@@ -37,6 +41,13 @@ export function temporaryDirectories(): {
   const at = (name: string): string => join(path, name);
   mkdirSync(at('run'), { mode: 0o700 });
   return { root: path, stateDir: at('state'), runtimeDir: at('run'), keysDir: at('keys'), dispose };
+}
+
+/** What the holder of a snapshot secret key writes with. */
+export function writerFrom(secretKey: Secret): SnapshotWriter {
+  const publicKey = sodium().publicKeyOf(secretKey.bytes);
+  const id = toHex(createHash('sha256').update(publicKey).digest().subarray(0, 8));
+  return { id, publicKey, writerKey: deriveWriterKey(secretKey) };
 }
 
 export function sampleSession(rng: RandomSource, change: Partial<SessionRecord> = {}): SessionRecord {

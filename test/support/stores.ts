@@ -1,10 +1,11 @@
 import { Keyring } from '../../src/keyring/keyring.ts';
 import { FileSnapshotStore } from '../../src/snapshot/file-store.ts';
+import type { IdentitySnapshot } from '../../src/snapshot/schema.ts';
 import type { StoreEvent } from '../../src/snapshot/store.ts';
 import { type FileSystem, nodeFileSystem } from '../../src/util/file-system.ts';
 import { loadSodium } from '../../src/util/sodium.ts';
 import { seededRandom } from './seeded-rng.ts';
-import { SAMPLE_TIME, temporaryDirectories } from './snapshots.ts';
+import { SAMPLE_TIME, sampleMedia, temporaryDirectories } from './snapshots.ts';
 
 /** The files of one server, which processes come and go on. */
 export interface StoreBench {
@@ -41,5 +42,16 @@ export async function storeBench(): Promise<StoreBench> {
         now: () => bench.now,
       }),
   };
+  return bench;
+}
+
+/** What a server has left that wrote a few times and was stopped ten seconds ago. */
+export async function stoppedBench(identity: IdentitySnapshot): Promise<StoreBench> {
+  const bench = await storeBench();
+  bench.now = Date.now();
+  const store = await bench.start();
+  await store.writeIdentity(identity);
+  await store.writeIdentity(identity);
+  store.writeMedia(sampleMedia(seededRandom(2), 2, bench.now - 10_000));
   return bench;
 }

@@ -20,6 +20,7 @@ interface Standing {
  */
 export async function expectSurvival(broadcast: Broadcast, outage: () => Promise<unknown>): Promise<void> {
   const before = await Promise.all(broadcast.pages.map(standing));
+  await broadcast.onFile();
   await outage();
   const backAt = Date.now();
   await Promise.all(before.map((one) => expectSameConnection(one)));

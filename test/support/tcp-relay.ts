@@ -35,8 +35,13 @@ export class TcpRelay {
     return `http://${LOOPBACK}:${this.port}/`;
   }
 
-  async close(): Promise<void> {
+  /** Every connection there is breaks; new ones are taken. */
+  cut(): void {
     for (const socket of this.#sockets) socket.destroy();
+  }
+
+  async close(): Promise<void> {
+    this.cut();
     await new Promise((resolve) => this.#server.close(resolve));
   }
 

@@ -4,6 +4,9 @@ import { until } from './wait.ts';
 
 const PLAYING_FRAMES = 5;
 
+/** Kinds of console messages that an honest page does not cause. */
+export const GRAVE: ReadonlySet<string> = new Set(['error', 'warn', 'warning', 'assert']);
+
 /** What a browser driver must be able to do; Playwright's and Puppeteer's pages both can. */
 export interface PageDriver {
   goto(url: string): Promise<unknown>;
@@ -38,10 +41,13 @@ export type StatsReport = Readonly<Record<string, unknown>> & { readonly type: s
 export class TestPage {
   readonly name: string;
   readonly driver: PageDriver;
+  /** Warnings, errors and uncaught exceptions of the page's console. */
+  readonly complaints: readonly string[];
 
-  constructor(name: string, driver: PageDriver) {
+  constructor(name: string, driver: PageDriver, complaints: readonly string[]) {
     this.name = name;
     this.driver = driver;
+    this.complaints = complaints;
   }
 
   async facts(): Promise<PageFacts> {
@@ -70,6 +76,10 @@ export class TestPage {
   /** When each frame was shown, milliseconds since 1970. */
   frames(): Promise<number[]> {
     return this.driver.evaluate(() => window.probe.frames, undefined);
+  }
+
+  violations(): Promise<string[]> {
+    return this.driver.evaluate(() => window.probe.violations, undefined);
   }
 
   signals(): Promise<Signal[]> {
@@ -167,20 +177,6 @@ export class TestPage {
     await until(
       `${this.name} shows frames`,
       async () => (await this.frames()).filter((at) => at > since).length >= PLAYING_FRAMES,
-      timeoutMs,
-    );
-  }
-
-  /** Waits for the next `count` messages that match and came after `since`, and returns the first. */
-  async waitSignal(
-    what: string,
-    since: number,
-    test: (signal: Signal) => boolean,
-    timeoutMs?: number,
-  ): Promise<Signal> {
-    return until(
-      `${this.name} sees ${what}`,
-      async () => (await this.signals()).find((signal) => signal.at >= since && test(signal)),
       timeoutMs,
     );
   }

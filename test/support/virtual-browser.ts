@@ -2,12 +2,14 @@ import * as sdpTransform from 'sdp-transform';
 import { PAYLOAD_TYPE } from '../../src/room/media.ts';
 import { parseRtp, writeRtp } from '../../src/rtp/packet.ts';
 import { parseRtcp, writeRtcp } from '../../src/rtp/rtcp.ts';
+import type { Admission } from '../../src/signaling/admission.ts';
 import type { ClientMessage, PagePosition, Role, ServerMessage } from '../../src/signaling/protocol.ts';
 import type { Address } from '../../src/transport/address.ts';
 import { classifyDatagram } from '../../src/transport/demux.ts';
 import type { DtlsIdentity } from '../../src/transport/dtls/client.ts';
 import { fingerprintOf } from '../../src/transport/dtls/fingerprint.ts';
 import { createIceCredentials, type IceCredentials } from '../../src/transport/ice/ice-lite.ts';
+import { bindingSuccess, parseStun, verifyIntegrity } from '../../src/transport/ice/stun.ts';
 
 import type { DtlsSrtpKeys } from '../../src/transport/srtp/profile.ts';
 import { SrtpReceiveContext } from '../../src/transport/srtp/receive-context.ts';
@@ -16,7 +18,7 @@ import { toHex } from '../../src/util/bytes.ts';
 import type { Millis } from '../../src/util/clock.ts';
 import { type RandomSource, randomBytes } from '../../src/util/rng.ts';
 import { Secret } from '../../src/util/secret.ts';
-import { DtlsTestServer } from './dtls-server.ts';
+import { DtlsTestServer, type HandshakeSecrets, type ServerKnobs } from './dtls-server.ts';
 import { vp8Payload } from './room-media.ts';
 import { bindingRequest } from './stun.ts';
 
@@ -26,11 +28,14 @@ const PACKETS_PER_FRAME = 3;
 
 type Offer = Extract<ServerMessage, { type: 'offer' }>;
 
-/** Copies of the keys of one DTLS association, kept to check afterwards what was sent under them. */
+/** Copies of the secrets of one DTLS association, kept to check afterwards what was sent under them and what became of them. */
 export interface Association {
   readonly connection: number;
   readonly epoch: number;
+  /** What the server has shown, DER. */
+  readonly serverCertificate: Uint8Array;
   readonly keys: DtlsSrtpKeys;
+  readonly secrets: HandshakeSecrets;
 }
 
 export interface BrowserPorts {
@@ -44,9 +49,14 @@ export interface BrowserPorts {
  */
 export class VirtualBrowser {
   readonly name: string;
+  /** Whether it takes new keys on the connection it has, as Firefox does not. */
+  readonly rekeyInPlace: boolean;
   readonly connections = new Map<number, VirtualConnection>();
   readonly associations: Association[] = [];
   readonly errors: string[] = [];
+  /** What the token of its page lets it do; everything where it is absent. */
+  admission: Admission | undefined;
+  readonly knobs: ServerKnobs;
   readonly #identity: DtlsIdentity;
   readonly #rng: RandomSource;
   readonly #server: Address;
@@ -68,14 +78,24 @@ export class VirtualBrowser {
     server: Address;
     ports: BrowserPorts;
     firstSequence?: number;
+    rekeyInPlace?: boolean;
+    /** How its side of the DTLS handshake differs from the usual. */
+    knobs?: ServerKnobs;
   }) {
     this.name = options.name;
+    this.rekeyInPlace = options.rekeyInPlace ?? true;
     this.#ip = options.ip;
     this.#identity = options.identity;
     this.#rng = options.rng;
     this.#server = options.server;
     this.#ports = options.ports;
     this.#firstSequence = options.firstSequence ?? 1000;
+    this.knobs = options.knobs ?? {};
+  }
+
+  /** What it shows in every handshake, DER. */
+  get certificate(): Uint8Array {
+    return this.#identity.certificate;
   }
 
   get rng(): RandomSource {
@@ -118,13 +138,23 @@ export class VirtualBrowser {
 
   handleDatagram(to: Address, datagram: Uint8Array, now: Millis): void {
     for (const connection of this.connections.values()) {
-      if (connection.ports.includes(to.port)) connection.handleDatagram(datagram, now);
+      if (connection.ports.includes(to.port)) connection.handleDatagram(datagram, to.port, now);
     }
   }
 
   /** Sends one frame and the checks that are due. */
   tick(now: Millis): void {
     for (const connection of this.connections.values()) connection.tick(now);
+  }
+
+  /** The broadcaster's numbering leaps ahead, as behind an encoder that was held up. */
+  leap(by: number): void {
+    this.current?.leap(by);
+  }
+
+  /** The broadcaster's encoder starts anew: another SSRC, other numbers. */
+  restartEncoder(sequence: number): void {
+    this.current?.restartEncoder(sequence);
   }
 
   playing(connection: number): void {
@@ -137,7 +167,8 @@ export class VirtualBrowser {
     for (const number of this.connections.keys()) {
       if (number !== this.inUse && number !== offer.connection) this.connections.delete(number);
     }
-    let connection = this.connections.get(offer.connection);
+    // As the page does: what is not for keys of the same connection is another, be its number known.
+    let connection = offer.kind === 'rekey' ? this.connections.get(offer.connection) : undefined;
     if (connection === undefined) {
       connection = new VirtualConnection(
         this,
@@ -175,6 +206,8 @@ export class VirtualConnection {
   #number = 0;
   #remote: IceCredentials = { ufrag: '', pwd: '' };
   #local: IceCredentials;
+  /** As before the last ICE restart: its pairs are still there. */
+  #before: { readonly local: IceCredentials; readonly remote: IceCredentials } | undefined;
   #fingerprint = '';
   #dtls: DtlsTestServer | undefined;
   #send: SrtpSendContext | undefined;
@@ -184,7 +217,7 @@ export class VirtualConnection {
   #sent = new Map<number, Uint8Array>();
   #rtxSequence = 1;
   /** The broadcaster's numbering, as one encoder has it over re-keys of its connection. */
-  readonly #video: { sequence: number; timestamp: number; keyframe: boolean };
+  readonly #video: { ssrc: number; sequence: number; timestamp: number; keyframe: boolean };
 
   constructor(
     browser: VirtualBrowser,
@@ -194,11 +227,16 @@ export class VirtualConnection {
     firstSequence: number,
   ) {
     this.#browser = browser;
-    this.#video = { sequence: firstSequence, timestamp: 90_000, keyframe: true };
+    this.#video = { ssrc: 0, sequence: firstSequence, timestamp: 90_000, keyframe: true };
     this.#identity = identity;
     this.#server = server;
     this.#transmit = transmit;
     this.#local = createIceCredentials(browser.rng);
+  }
+
+  /** Its own, as its last answer has told them. */
+  get credentials(): IceCredentials {
+    return this.#local;
   }
 
   /** Applies an offer and gives the answer. */
@@ -211,6 +249,7 @@ export class VirtualConnection {
     this.epoch = offer.epoch;
     const remote = { ufrag: String(media.iceUfrag), pwd: String(media.icePwd) };
     if (remote.ufrag !== this.#remote.ufrag) {
+      this.#before = { local: this.#local, remote: this.#remote };
       this.#remote = remote;
       this.#local = createIceCredentials(this.#browser.rng);
       this.ports.unshift(port);
@@ -222,14 +261,16 @@ export class VirtualConnection {
       this.#send = undefined;
       this.#receive = undefined;
       this.connected = false;
-      this.#dtls = new DtlsTestServer({ identity: this.#identity, rng: this.#browser.rng });
+      const { rng, knobs } = this.#browser;
+      this.#dtls = new DtlsTestServer({ identity: this.#identity, rng, knobs });
     }
     return this.#answer();
   }
 
-  handleDatagram(datagram: Uint8Array, now: Millis): void {
+  handleDatagram(datagram: Uint8Array, port: number, now: Millis): void {
     const kind = classifyDatagram(datagram);
-    if (kind === 'dtls') {
+    if (kind === 'stun') this.#answerCheck(datagram, port);
+    else if (kind === 'dtls') {
       this.#handleDtls(datagram, now);
       this.#drainDtls();
     } else if (kind === 'srtp') this.#handleRtp(this.#receive?.unprotectRtp(datagram)?.packet, now);
@@ -256,6 +297,16 @@ export class VirtualConnection {
       this.#frameAt = now + FRAME_INTERVAL;
       this.#sendFrame();
     }
+  }
+
+  /** As every full agent does, on the port that it was asked on (RFC 8445 §7.3). */
+  #answerCheck(datagram: Uint8Array, port: number): void {
+    const request = parseStun(datagram);
+    const asked = [{ local: this.#local, remote: this.#remote }, this.#before].find(
+      (pair) => pair !== undefined && request?.username === `${pair.local.ufrag}:${pair.remote.ufrag}`,
+    );
+    if (request === undefined || asked === undefined || !verifyIntegrity(request, asked.local.pwd)) return;
+    this.#transmit(port, bindingSuccess(request, this.#server, asked.local.pwd));
   }
 
   /** What a killed server has sent may arrive in the handshake of the next, and makes no sense there: stacks drop it. */
@@ -289,7 +340,9 @@ export class VirtualConnection {
     this.#browser.associations.push({
       connection: this.#number,
       epoch: this.epoch,
+      serverCertificate: dtls.clientCertificate ?? new Uint8Array(0),
       keys: { profile, local: copy(local), remote: copy(remote) },
+      secrets: dtls.secrets!,
     });
     this.#send = SrtpSendContext.create(profile, copy(local));
     this.#receive = SrtpReceiveContext.create(profile, copy(remote));
@@ -311,7 +364,7 @@ export class VirtualConnection {
         payloadType: PAYLOAD_TYPE.vp8,
         sequenceNumber: sequence & 0xffff,
         timestamp: video.timestamp >>> 0,
-        ssrc: 0x1000 + this.#number,
+        ssrc: 0x1000 + this.#number + video.ssrc * 0x100,
         payload: vp8Payload(keyframe && i === 0, sequence),
       });
       this.#sent.set(sequence & 0xffff, packet);
@@ -361,6 +414,16 @@ export class VirtualConnection {
       }),
       rtx,
     );
+  }
+
+  leap(by: number): void {
+    this.#video.sequence += by;
+  }
+
+  restartEncoder(sequence: number): void {
+    const video = this.#video;
+    Object.assign(video, { ssrc: video.ssrc + 1, sequence, keyframe: true });
+    this.#sent.clear();
   }
 
   /** A receiver report, and a NACK for what is asked. */

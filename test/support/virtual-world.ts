@@ -2,7 +2,8 @@ import { rtpHeaderLength } from '../../src/rtp/packet.ts';
 import { Broadcast } from '../../src/server/broadcast.ts';
 import type { BroadcastEvent, BroadcastOptions } from '../../src/server/broadcast-io.ts';
 import { createCertificate, signingKey } from '../../src/server/certificate.ts';
-import type { ClientMessage } from '../../src/signaling/protocol.ts';
+import { MediaWriter } from '../../src/server/media-writer.ts';
+import type { ClientMessage, ServerMessage } from '../../src/signaling/protocol.ts';
 import { encodeIdentity } from '../../src/snapshot/codec/identity.ts';
 import type { MediaSnapshot } from '../../src/snapshot/schema.ts';
 import type { SnapshotStore } from '../../src/snapshot/store.ts';
@@ -16,7 +17,10 @@ import { readUint16, toHex } from '../../src/util/bytes.ts';
 import type { Millis } from '../../src/util/clock.ts';
 import { Secret } from '../../src/util/secret.ts';
 import { testIdentity } from './dtls-identity.ts';
+import type { ServerKnobs } from './dtls-server.ts';
+import { Killed, ProcessFiles } from './faulty-file-system.ts';
 import { seededNumbers, seededRandom } from './seeded-rng.ts';
+import { type LoggedKey, SrtpLog } from './srtp-log.ts';
 import { type StoreBench, storeBench } from './stores.ts';
 import { VirtualBrowser } from './virtual-browser.ts';
 
@@ -34,11 +38,35 @@ export interface WorldOptions {
   readonly jitter?: Millis;
   readonly broadcast?: Partial<BroadcastOptions>;
   readonly strict?: boolean;
+  /** How often media snapshots are written that nothing asks for. */
+  readonly refreshInterval?: Millis;
 }
+
+/** The server looks after its limits this often, unless told otherwise. */
+const REFRESH_INTERVAL: Millis = 200;
 
 interface Sent {
   readonly to: Address;
   readonly datagram: Uint8Array;
+  readonly at: Millis;
+}
+
+interface Received {
+  readonly from: Address;
+  readonly datagram: Uint8Array;
+  readonly at: Millis;
+}
+
+/** What an observer with every key finds in a run. */
+export interface Audit {
+  /** Packets of the server that decrypt, and media packets of it that no key of the run opens. */
+  readonly decrypted: number;
+  readonly unexplained: number;
+  /** Every (key, SSRC, index) or SRTCP index that protected two different payloads. */
+  readonly reused: readonly string[];
+  /** How many packets were accepted, and those that were accepted again. */
+  readonly accepted: number;
+  readonly acceptedAgain: number;
 }
 
 /**
@@ -50,12 +78,16 @@ export class VirtualWorld {
   readonly events: BroadcastEvent[] = [];
   /** Everything the server ever sent. */
   readonly sent: Sent[] = [];
+  /** Everything that was ever sent to the server, also what got lost. */
+  readonly received: Received[] = [];
   now: Millis = 1_000;
   /** Count of media snapshots written. */
   mediaWrites = 0;
-  /** Called before each write of the media snapshot; may kill by throwing. */
-  beforeMediaWrite: (() => void) | undefined;
+  /** What is written in place of a media snapshot: a server with a fault. */
+  tamper: ((snapshot: MediaSnapshot) => MediaSnapshot) | undefined;
   broadcast: Broadcast | undefined;
+  /** The files as the process that runs now, or ran last, has them. */
+  files = new ProcessFiles();
   readonly #options: WorldOptions;
   readonly #bench: StoreBench;
   readonly #identities: DtlsIdentity[];
@@ -66,9 +98,14 @@ export class VirtualWorld {
   #instance = 0;
   readonly #pages = new Map<number, VirtualBrowser>();
   readonly #pageOf = new Map<VirtualBrowser, number>();
+  readonly #browserAt = new Map<string, VirtualBrowser>();
   readonly #isolated = new Set<VirtualBrowser>();
   #pageCount = 0;
   #writes: Promise<void> = Promise.resolve();
+  #refreshAt: Millis = 0;
+  /** How far the wall clock was set. */
+  #clock = 0;
+  readonly #log = new SrtpLog();
 
   private constructor(options: WorldOptions, bench: StoreBench, identities: DtlsIdentity[]) {
     this.#options = options;
@@ -88,9 +125,14 @@ export class VirtualWorld {
   }
 
   async dispose(): Promise<void> {
+    this.#log.stop();
     this.broadcast?.close();
     await this.#writes;
     this.#bench.dispose();
+  }
+
+  get #refreshInterval(): Millis {
+    return this.#options.refreshInterval ?? REFRESH_INTERVAL;
   }
 
   get stateDir(): string {
@@ -105,12 +147,29 @@ export class VirtualWorld {
     return this.#bench.runtimeDir;
   }
 
-  /** Starts a server from what is on file. */
-  async start(): Promise<Broadcast> {
+  /** Starts a server from what is on file; `arm` may give its files faults. Throws `Killed` where that ends it before it runs. */
+  async start(arm: (files: ProcessFiles) => void = () => undefined): Promise<Broadcast> {
+    await this.#writes;
+    this.files = new ProcessFiles();
+    arm(this.files);
+    try {
+      return await this.#start(this.files);
+    } catch (error) {
+      if (!this.files.killed) throw error;
+      this.kill();
+      throw new Killed();
+    }
+  }
+
+  async #start(files: ProcessFiles): Promise<Broadcast> {
     this.#bench.now = this.#wall();
-    const store = await this.#bench.start();
+    const store = await this.#bench.start(files.fs);
     const identity = await store.readIdentity();
-    const media = identity === undefined ? undefined : await store.takeMedia();
+    if (identity === undefined) store.dropMedia();
+    const media = await store.takeMedia();
+    if (files.killed) throw new Killed();
+    const writer = new MediaWriter(store, () => undefined);
+    this.#refreshAt = this.now + this.#refreshInterval;
     const rng = seededRandom(this.#options.seed * 1_000 + ++this.#instance);
     const certificate = identity?.certificate ?? (await createCertificate(rng, this.#wall()));
     this.#store = store;
@@ -131,7 +190,7 @@ export class VirtualWorld {
         mediaTtl: 30_000,
         ...(this.#options.strict
           ? {}
-          : { persistMedia: (snapshot: MediaSnapshot) => this.#writeMedia(snapshot) }),
+          : { persistMedia: (snapshot: MediaSnapshot) => this.#writeMedia(writer, snapshot) }),
         ...this.#options.broadcast,
       },
       this.now,
@@ -143,13 +202,60 @@ export class VirtualWorld {
 
   /** `kill -9`: nothing more is written; what is on the way to the server is lost, what it has sent still arrives. */
   kill(): void {
+    this.files.kill();
     this.broadcast = undefined;
     this.#store = undefined;
     this.#pages.clear();
     this.#pageOf.clear();
   }
 
-  addBrowser(options: { firstSequence?: number } = {}): VirtualBrowser {
+  /** The server gets another certificate, as it does by age or by order; gives it. */
+  async replaceCertificate(): Promise<Uint8Array> {
+    const record = await createCertificate(
+      seededRandom(this.#options.seed * 1_000 + 500 + ++this.#instance),
+      this.#wall(),
+    );
+    this.broadcast?.replaceCertificate(
+      record,
+      { certificate: record.certificate, privateKey: signingKey(record) },
+      this.now,
+    );
+    this.#drain();
+    return record.certificate;
+  }
+
+  /** What the clock on the wall says. */
+  get wall(): number {
+    return this.#wall();
+  }
+
+  /** The operator sets the wall clock, by so much. */
+  setClock(by: number): void {
+    this.#clock += by;
+    this.broadcast?.adjustWall(this.#wall() - this.now);
+  }
+
+  /** Nothing can be written to RUNTIME_DIR any more, or again. */
+  fillRuntimeDir(full: boolean): void {
+    this.files.fill(full ? this.runtimeDir : undefined);
+  }
+
+  /** Somebody on the path sends the server a datagram, from any address. */
+  inject(datagram: Uint8Array, from: Address): void {
+    this.#deliver(() => this.broadcast?.handleDatagram(datagram, from, this.now), false);
+  }
+
+  /** The same without the time on the way: it is there in this turn. */
+  hear(datagram: Uint8Array, from: Address): void {
+    this.#attempt(() => {
+      this.broadcast?.handleDatagram(datagram, from, this.now);
+      this.#drain();
+    });
+  }
+
+  addBrowser(
+    options: { firstSequence?: number; rekeyInPlace?: boolean; knobs?: ServerKnobs } = {},
+  ): VirtualBrowser {
     const number = this.browsers.length;
     const browser: VirtualBrowser = new VirtualBrowser({
       name: `browser ${number}`,
@@ -159,6 +265,7 @@ export class VirtualWorld {
       server: SERVER,
       ports: {
         transmit: (from, datagram) => {
+          this.received.push({ from, datagram, at: this.now });
           if (this.#isolated.has(browser)) return;
           this.#deliver(() => this.broadcast?.handleDatagram(datagram, from, this.now), true);
         },
@@ -167,6 +274,7 @@ export class VirtualWorld {
       ...options,
     });
     this.browsers.push(browser);
+    this.#browserAt.set(`10.0.1.${number + 1}`, browser);
     return browser;
   }
 
@@ -178,13 +286,17 @@ export class VirtualWorld {
       this.#pages.set(page, browser);
       this.#pageOf.set(browser, page);
       this.broadcast.openPage(
-        page,
+        {
+          id: page,
+          owner: browser.name,
+          ...(browser.admission === undefined ? {} : { admission: browser.admission }),
+        },
         browser.token,
         browser.token === undefined ? undefined : browser.position,
         this.now,
       );
       if (browser.token === undefined)
-        this.#say(browser, { type: 'join', capabilities: { rekeyInPlace: true } });
+        this.#say(browser, { type: 'join', capabilities: { rekeyInPlace: browser.rekeyInPlace } });
     }, false);
   }
 
@@ -194,8 +306,10 @@ export class VirtualWorld {
     if (page === undefined) return;
     this.#pageOf.delete(browser);
     this.#pages.delete(page);
-    this.broadcast?.closePage(page, this.now);
-    this.#drain();
+    this.#attempt(() => {
+      this.broadcast?.closePage(page, this.now);
+      this.#drain();
+    });
   }
 
   /** Takes a browser's UDP away, or gives it back. Its signaling goes on. */
@@ -211,64 +325,80 @@ export class VirtualWorld {
   /** Lets time pass, up to `duration` or until `done`. Writes of the identity happen between steps. */
   async run(duration: Millis, done: () => boolean = () => false): Promise<boolean> {
     const end = this.now + duration;
-    let refresh = this.now;
     while (this.now < end) {
       if (done()) return true;
       this.now += STEP;
       this.#queue.sort((a, b) => a.at - b.at || a.order - b.order);
       while (this.#queue.length > 0 && this.#queue[0]!.at <= this.now) {
-        this.#queue.shift()!.run();
-        this.#drain();
+        this.#attempt(() => {
+          this.#queue.shift()!.run();
+          this.#drain();
+        });
       }
       for (const browser of this.browsers) browser.tick(this.now);
-      const due = this.broadcast?.nextTimeout();
-      if (due !== undefined && due <= this.now) this.broadcast?.handleTimeout(this.now);
-      if (this.now - refresh >= 200) {
-        refresh = this.now;
-        this.broadcast?.refreshMedia(this.now);
-      }
-      this.#drain();
+      this.#attempt(() => this.#work());
       await this.#writes;
+      if (this.files.killed && this.broadcast !== undefined) this.kill();
     }
     return done();
   }
 
-  /**
-   * What an observer with every key finds: how many packets decrypt, and every (association, SSRC, index) or SRTCP index that protected two
-   * different payloads. Looks at all that was sent, also at what got lost.
-   */
-  audit(): { readonly decrypted: number; readonly reused: readonly string[] } {
+  /** What an observer with every key of the run finds in all that was sent, also in what got lost. */
+  audit(): Audit {
+    const ring = new KeyRing(this.#log.keys);
     const seen = new Map<string, string>();
     const reused: string[] = [];
     let decrypted = 0;
-    for (const browser of this.browsers) {
-      const ip = `10.0.1.${this.browsers.indexOf(browser) + 1}`;
-      const datagrams = this.sent.filter(({ to }) => to.ip === ip).map(({ datagram }) => datagram);
-      for (const [number, association] of browser.associations.entries()) {
-        const open = opener(association.keys.profile, association.keys.remote);
-        for (const datagram of datagrams) {
-          const index = open(datagram);
-          if (index === undefined) continue;
-          decrypted++;
-          const key = `${browser.name} association ${number} ${index}`;
-          const text = toHex(datagram);
-          if ((seen.get(key) ?? text) !== text) reused.push(key);
-          seen.set(key, text);
-        }
+    let unexplained = 0;
+    for (const { to, datagram } of this.sent) {
+      if (!/^srtc?p$/.test(classifyDatagram(datagram) ?? '')) continue;
+      const nonce = ring.open(to.ip, datagram);
+      if (nonce === undefined) {
+        unexplained++;
+        continue;
       }
+      decrypted++;
+      const text = toHex(datagram);
+      if ((seen.get(nonce) ?? text) !== text) reused.push(`${nonce}, sent to ${to.ip}`);
+      seen.set(nonce, text);
     }
-    return { decrypted, reused };
+    const times = [...this.#log.accepted.values()];
+    return {
+      decrypted,
+      unexplained,
+      reused,
+      accepted: times.length,
+      acceptedAgain: times.filter((count) => count > 1).length,
+    };
   }
 
-  #writeMedia(snapshot: MediaSnapshot): boolean {
-    this.beforeMediaWrite?.();
+  #work(): void {
+    const due = this.broadcast?.nextTimeout();
+    if (due !== undefined && due <= this.now) this.broadcast?.handleTimeout(this.now);
+    if (this.now >= this.#refreshAt) {
+      this.#refreshAt = this.now + this.#refreshInterval;
+      this.broadcast?.refreshMedia(this.now);
+    }
+    this.#drain();
+  }
+
+  /** A process that is killed in the middle of this says nothing more. */
+  #attempt(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      if (!this.files.killed) throw error;
+    }
+    if (this.files.killed && this.broadcast !== undefined) this.kill();
+  }
+
+  #writeMedia(writer: MediaWriter, snapshot: MediaSnapshot): boolean {
     this.mediaWrites++;
-    this.#store?.writeMedia(snapshot);
-    return true;
+    return writer.write(this.tamper?.(snapshot) ?? snapshot);
   }
 
   #wall(): number {
-    return 1_800_000_000_000 + this.now;
+    return 1_800_000_000_000 + this.now + this.#clock;
   }
 
   #say(browser: VirtualBrowser, message: ClientMessage): void {
@@ -279,21 +409,31 @@ export class VirtualWorld {
     }, false);
   }
 
+  /** What is on the way when the page opens its next WebSocket is lost with the one before. */
+  #tell(browser: VirtualBrowser, page: number, message: ServerMessage): void {
+    this.#deliver(() => {
+      if ((this.#pageOf.get(browser) ?? page) === page) browser.handleMessage(message, this.now);
+    }, false);
+  }
+
   #drain(): void {
-    const { broadcast } = this;
+    const { broadcast, files } = this;
     if (broadcast === undefined) return;
+    const promised: (() => void)[] = [];
     for (let output = broadcast.pollOutput(); output !== undefined; output = broadcast.pollOutput()) {
       if (output.kind === 'transmit') {
         const { to, datagram } = output;
-        this.sent.push({ to, datagram });
-        const browser = this.browsers.find((_, i) => to.ip === `10.0.1.${i + 1}`);
+        this.sent.push({ to, datagram, at: this.now });
+        const browser = this.#browserAt.get(to.ip);
         if (browser !== undefined && !this.#isolated.has(browser))
           this.#deliver(() => browser.handleDatagram(to, datagram, this.now), true);
       } else if (output.kind === 'message') {
         const { page, message, afterWrite } = output;
         const browser = this.#pages.get(page);
-        const arrive = () => this.#deliver(() => browser?.handleMessage(message, this.now), false);
-        if (afterWrite) this.#writes = this.#writes.then(arrive);
+        const arrive = () => {
+          if (browser !== undefined && !files.killed) this.#tell(browser, page, message);
+        };
+        if (afterWrite) promised.push(arrive);
         else arrive();
       } else if (output.kind === 'identity-changed') {
         const store = this.#store;
@@ -302,9 +442,17 @@ export class VirtualWorld {
         for (const _record of encodeIdentity(snapshot));
         this.#bench.now = this.#wall();
         const written = store?.writeIdentity(snapshot) ?? Promise.resolve();
-        this.#writes = this.#writes.then(() => written);
+        const failed = (error: unknown) => {
+          if (!files.killed) throw error;
+        };
+        this.#writes = Promise.all([this.#writes, written.catch(failed)]).then(() => undefined);
       } else if (output.kind === 'event') this.events.push(output.event);
     }
+    // What holds it is among the writes by now.
+    if (promised.length > 0)
+      this.#writes = this.#writes.then(() => {
+        for (const say of promised) say();
+      });
   }
 
   /** Media is lost, doubled and reordered; signaling is a stream. */
@@ -320,25 +468,64 @@ export class VirtualWorld {
   }
 }
 
-/** Tells under which index of these keys a datagram is authentic. */
+/** Finds the key that opens a packet: of each receiver it has several, one after the other. */
+class KeyRing {
+  readonly #openers: { readonly name: string; readonly open: ReturnType<typeof opener>; ip: string }[];
+
+  constructor(keys: readonly LoggedKey[]) {
+    this.#openers = keys.map(({ profile, master }, number) => ({
+      name: `key ${number}`,
+      open: opener(profile, master, REACH),
+      ip: '',
+    }));
+  }
+
+  /** The key and index of a packet; `undefined` where no key opens it. */
+  open(ip: string, datagram: Uint8Array): string | undefined {
+    for (const [place, opener] of this.#openers.entries()) {
+      if (opener.ip !== '' && opener.ip !== ip) continue;
+      const index = opener.open(datagram);
+      if (index === undefined) continue;
+      opener.ip = ip;
+      // The next packet is most likely under the same key.
+      this.#openers.splice(place, 1);
+      this.#openers.unshift(opener);
+      return `${opener.name} ${index}`;
+    }
+    return undefined;
+  }
+}
+
+/** How many rollovers of its sequence numbers a stream may make unseen, in a numbering that leaps. */
+const REACH = 8;
+
+/** Tells under which index of these keys a datagram is authentic, within `reach` rollovers of the last that was. */
 export function opener(
   profile: SrtpProfile,
   master: SrtpMasterKey,
+  reach = 2,
 ): (datagram: Uint8Array) => string | undefined {
   const transform = createTransform(profile, deriveSessionKeys(profile, master));
+  const rollovers = new Map<string, number>();
   return (datagram) => {
     const kind = classifyDatagram(datagram);
     if (kind === 'srtcp') {
       if (transform.openRtcp(datagram) === undefined) return undefined;
-      return `srtcp ${transform.readRtcpTrailer(datagram)?.index}`;
+      return `srtcp ${toHex(datagram.subarray(4, 8))}/${transform.readRtcpTrailer(datagram)?.index}`;
     }
     if (kind !== 'srtp') return undefined;
     const headerLength = rtpHeaderLength(datagram) ?? 12;
     const sequence = readUint16(datagram, 2);
-    for (const rollover of [0, 1, 2]) {
-      const index = rollover * 65_536 + sequence;
-      if (transform.openRtp(datagram, headerLength, index) !== undefined)
-        return `${toHex(datagram.subarray(8, 12))}/${index}`;
+    const ssrc = toHex(datagram.subarray(8, 12));
+    const last = rollovers.get(ssrc) ?? 0;
+    for (let step = 0; step <= reach; step++) {
+      // The next ones first, then those before.
+      for (const rollover of step === 0 ? [last] : [last + step, last - step]) {
+        const index = rollover * 65_536 + sequence;
+        if (rollover < 0 || transform.openRtp(datagram, headerLength, index) === undefined) continue;
+        rollovers.set(ssrc, rollover);
+        return `${ssrc}/${index}`;
+      }
     }
     return undefined;
   };

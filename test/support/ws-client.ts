@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import WebSocket from 'ws';
 import {
+  ACCESS_SUBPROTOCOL_PREFIX,
   type ClientMessage,
   type ServerMessage,
   SUBPROTOCOL,
@@ -27,11 +28,14 @@ export class WsClient {
   /** `url` is the page's. Rejects, with the HTTP status in its words, where the upgrade is refused. */
   static async connect(
     url: string,
-    options: { token?: string; protocols?: string[]; origin?: string } = {},
+    options: { token?: string; access?: string; protocols?: string[]; origin?: string } = {},
   ): Promise<WsClient> {
-    const { token, origin = new URL(url).origin } = options;
+    const { token, access, origin = new URL(url).origin } = options;
     const protocols = options.protocols ?? [
       SUBPROTOCOL,
+      ...(access === undefined
+        ? []
+        : [ACCESS_SUBPROTOCOL_PREFIX + Buffer.from(access).toString('base64url')]),
       ...(token === undefined ? [] : [TOKEN_SUBPROTOCOL_PREFIX + token]),
     ];
     const socket = new WebSocket(`${url.replace(/^http/, 'ws')}ws`, protocols, { origin });
@@ -59,6 +63,11 @@ export class WsClient {
 
   async closed(): Promise<number> {
     return until('the server closes the WebSocket', () => this.closeCode);
+  }
+
+  /** Reads nothing any more, and so never closes either. */
+  freeze(): void {
+    this.#socket.pause();
   }
 
   close(): void {

@@ -10,6 +10,9 @@ export const RECORD = { server: 1, room: 2, session: 3, peer: 4 } as const;
 /** Bytes of a session id. */
 export const SESSION_ID_BYTES = 8;
 
+/** RFC 3711 §3.3.1: rollover counter and sequence number make a 48-bit index; a limit may be one past the last. */
+export const MAX_INDEX = 2 ** 48;
+
 const MAX_ROOM_STREAMS = 16;
 const MAX_ADDRESS_CHARACTERS = 64;
 const KINDS: readonly MediaKind[] = ['audio', 'video'];
@@ -119,12 +122,14 @@ function writeStream(writer: ByteWriter, stream: RoomStreamState): void {
 
 function readStream(reader: ByteReader): RoomStreamState {
   const kind = KINDS[reader.u8()];
-  if (kind === undefined) reader.fail();
+  const [ssrc, rtxSsrc, limit] = [reader.u32(), reader.u32(), reader.u64()];
+  // The next limit is above this one: beyond the last index there is none that could be written.
+  if (kind === undefined || limit > MAX_INDEX) reader.fail();
   return {
     kind: kind ?? 'audio',
-    ssrc: reader.u32(),
-    rtxSsrc: reader.u32(),
-    limit: reader.u64(),
+    ssrc,
+    rtxSsrc,
+    limit,
     timestamp: reader.u32(),
     timestampAt: reader.u48(),
     source: readPresence(reader) ? readSource(reader) : undefined,

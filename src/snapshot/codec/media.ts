@@ -11,6 +11,7 @@ import { ByteReader, ByteWriter } from '../../util/bytes.ts';
 import { Secret } from '../../util/secret.ts';
 import type { MediaSnapshot, PeerMediaRecord } from '../schema.ts';
 import {
+  MAX_INDEX,
   RECORD,
   readAddress,
   readRoom,
@@ -22,8 +23,6 @@ import {
 } from './fields.ts';
 
 const MAX_STREAMS = 64;
-/** RFC 3711 §3.3.1: rollover counter and sequence number make a 48-bit index; a limit may be one past the last. */
-const MAX_INDEX = 2 ** 48;
 /** RFC 3711 §3.4: the SRTCP index has 31 bits. */
 const MAX_SRTCP_INDEX = 2 ** 31;
 

@@ -21,6 +21,7 @@ import type { Negotiated } from './server-flight.ts';
 import { SIGNATURE_SCHEME, signEcdsaP256 } from './signature.ts';
 import type { Transcript } from './transcript.ts';
 
+/** What the server shows in handshakes, and proves to have. */
 export interface DtlsIdentity {
   /** X.509, DER. */
   readonly certificate: Uint8Array;

@@ -1,3 +1,4 @@
+import { equalConstantTime } from '../../util/bytes.ts';
 import { type RandomSource, randomBytes } from '../../util/rng.ts';
 import type { SrtpProfile } from '../srtp/profile.ts';
 import { HANDSHAKE_TYPE, type HandshakeFragment, type HandshakeMessage } from './handshake.ts';
@@ -43,7 +44,7 @@ export class ClientHelloSource {
     const whole = fragment.bytes.length === fragment.length;
     const cookie = whole ? decodeHelloVerifyRequest(fragment.bytes) : undefined;
     if (cookie === undefined) return 'malformed-message';
-    if (Buffer.compare(cookie, this.#cookie) === 0) return 'retransmission';
+    if (equalConstantTime(cookie, this.#cookie)) return 'retransmission';
     if (this.#cookies === MAX_COOKIES) return 'too-many-cookies';
     this.#cookies++;
     this.#cookie = cookie;

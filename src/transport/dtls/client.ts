@@ -55,12 +55,19 @@ export type DtlsDropReason =
   | 'replayed'
   | 'unauthenticated'
   | 'too-many-cookies'
+  /** A message that the peer would not have sent: with it goes the flight it came in. */
+  | 'refused-flight'
   /** After the end: nothing is held to judge it with. */
   | 'over';
 
 /** Records of an epoch that may come late and out of order (RFC 6347 §4.1.2.6: 64 is preferred). */
 const REPLAY_WINDOW_RECORDS = 64;
 const DEFAULT_TIMEOUT_MS: Millis = 30_000;
+/**
+ * How long a flight that is right may come after one that is not. Nothing of it is authenticated before its signature: who can put the peer's
+ * address on a datagram would end the handshake with one. It takes the peer some 50, 150 and 350 ms to repeat its own.
+ */
+const DOUBT_MS: Millis = 1_000;
 
 /** The server's flight, then its Finished, then nothing. */
 type Step =
@@ -103,7 +110,7 @@ export class DtlsClient {
   readonly #drops = new Counters<DtlsDropReason>();
   readonly #outputs: DtlsOutput[] = [];
   readonly #hello: ClientHelloSource;
-  readonly #transcript = new Transcript();
+  #transcript = new Transcript();
   readonly #writer = new RecordWriter();
   readonly #timer = new RetransmitTimer();
   #step: Step = { at: 'server-hello' };
@@ -111,6 +118,8 @@ export class DtlsClient {
   /** What is retransmitted, and how the newest ClientHello went out. */
   #flight: readonly FlightMessage[] = [];
   #helloDatagrams: readonly Uint8Array[] = [];
+  /** What was wrong with the first flight that was refused, and when that is the last word. */
+  #doubt: { readonly reason: DtlsFailure; readonly until: Millis } | undefined;
 
   constructor(options: DtlsClientOptions, now: Millis) {
     const { remoteFingerprints, srtpProfiles } = options;
@@ -129,15 +138,22 @@ export class DtlsClient {
   handleDatagram(datagram: Uint8Array, now: Millis): void {
     // Not as a Buffer, whose slice() copies nothing: what is kept must not change when the socket reuses its memory.
     const bytes = new Uint8Array(datagram.buffer, datagram.byteOffset, datagram.length);
+    // Behind a flight that was refused comes more of it.
+    const reassembly = this.#reassembly;
     for (const record of decodeRecords(bytes)) {
       this.#count(record === undefined ? 'malformed-record' : this.#handleRecord(record, now));
+      if (this.#reassembly !== reassembly) break;
     }
   }
 
   handleTimeout(now: Millis): void {
     if (this.#step.at === 'over') return;
     if (now >= this.#deadline) {
-      this.#fail('timeout');
+      this.#fail(this.#doubt?.reason ?? 'timeout');
+      return;
+    }
+    if (this.#doubt !== undefined && now >= this.#doubt.until) {
+      this.#fail(this.#doubt.reason);
       return;
     }
     const due = this.#timer.deadline;
@@ -147,7 +163,9 @@ export class DtlsClient {
   }
 
   nextTimeout(): Millis | undefined {
-    return this.#step.at === 'over' ? undefined : earliest(this.#deadline, this.#timer.deadline);
+    return this.#step.at === 'over'
+      ? undefined
+      : earliest(this.#deadline, this.#timer.deadline, this.#doubt?.until);
   }
 
   pollOutput(): DtlsOutput | undefined {
@@ -190,8 +208,10 @@ export class DtlsClient {
   }
 
   #handleFragments(record: DtlsRecord, now: Millis): undefined {
+    const reassembly = this.#reassembly;
     for (const fragment of decodeFragments(record.fragment)) {
       this.#count(fragment === undefined ? 'malformed-message' : this.#handleFragment(fragment, now));
+      if (this.#reassembly !== reassembly) break;
     }
   }
 
@@ -226,8 +246,8 @@ export class DtlsClient {
         return verdict.reason;
       }
       if (verdict.kind === 'failed') {
-        this.#fail(verdict.reason);
-        return undefined;
+        this.#refuseFlight(verdict.reason, now);
+        return 'refused-flight';
       }
       this.#reassembly.accept();
       if (step.at === 'server-hello') this.#beginTranscript(now);
@@ -241,7 +261,15 @@ export class DtlsClient {
     // RFC 6347 §4.2.1: a ClientHello that was asked for a cookie, and the HelloVerifyRequest, are no part of it.
     this.#transcript.add(this.#hello.message());
     // The server is there: from now on what is lost is repeated as new records, at a slower pace.
-    if (this.#options.helloInterval !== undefined) this.#timer.start(now);
+    if (this.#options.helloInterval !== undefined && this.#doubt === undefined) this.#timer.start(now);
+  }
+
+  /** The peer's own may still come: a right one proves that this was not it. */
+  #refuseFlight(reason: DtlsFailure, now: Millis): void {
+    this.#doubt ??= { reason, until: now + DOUBT_MS };
+    this.#step = { at: 'server-hello' };
+    this.#reassembly = new Reassembly(this.#hello.answerSeq);
+    this.#transcript = new Transcript();
   }
 
   /** Step 8. The peer holds the key of the certificate that was signalled: nobody else shares what comes out of this. */
@@ -255,6 +283,7 @@ export class DtlsClient {
       this.#fail('bad-key-share');
       return;
     }
+    this.#doubt = undefined;
     this.#writer.protect(answer.send);
     // What came ahead in the clear never becomes part of the protected Finished.
     this.#reassembly = new Reassembly(this.#reassembly.next);

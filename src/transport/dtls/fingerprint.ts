@@ -14,6 +14,7 @@ export const DIGEST_BYTES: Readonly<Record<Fingerprint['algorithm'], number>> = 
   'sha-512': 64,
 };
 
+/** The fingerprint of a certificate (X.509, DER) under this digest. */
 export function fingerprintOf(certificate: Uint8Array, algorithm: Fingerprint['algorithm']): Fingerprint {
   return { algorithm, digest: new Uint8Array(digest(certificate, algorithm)) };
 }

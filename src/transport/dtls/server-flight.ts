@@ -1,4 +1,5 @@
 import { type KeyObject, X509Certificate } from 'node:crypto';
+import { equalConstantTime } from '../../util/bytes.ts';
 import { type SrtpProfile, srtpProfileById } from '../srtp/profile.ts';
 import type { DtlsFailure } from './alert.ts';
 import { type CipherSuite, cipherSuiteById } from './cipher-suite.ts';
@@ -21,6 +22,19 @@ import {
 } from './messages/server-key-exchange.ts';
 import { DTLS_1_2 } from './record.ts';
 import { isAcceptableKey, SIGNATURE_SCHEME, SIGNATURE_SCHEMES, verifySignature } from './signature.ts';
+
+/**
+ * Of what we offer, what a ServerHello may answer. The groups and signature algorithms are the client's to name: a server MUST NOT send
+ * signature_algorithms (RFC 5246 §7.4.1.4.1), nor before TLS 1.3 supported_groups (RFC 8446 §4.2.7).
+ */
+const ANSWERABLE = new Set<number>([
+  EXTENSION.ecPointFormats,
+  EXTENSION.useSrtp,
+  EXTENSION.extendedMasterSecret,
+  EXTENSION.renegotiationInfo,
+]);
+/** ECPointFormat (RFC 8422 §5.1.2). */
+const UNCOMPRESSED = 0;
 
 /** Where the server's flight is, by the message awaited, with what is known by then. */
 export type ServerStep =
@@ -152,14 +166,17 @@ function judgeCertificateRequest(body: Uint8Array): Judged<CertificateRequest> {
 }
 
 function judgeExtensions({ extensions }: ServerHello): DtlsFailure | undefined {
-  const offered: readonly number[] = Object.values(EXTENSION);
   for (const type of extensions.keys()) {
     // RFC 5246 §7.4.1.4: an answer to what was not asked MUST end the handshake.
-    if (!offered.includes(type)) return 'unsupported-extension';
+    if (!ANSWERABLE.has(type)) return 'unsupported-extension';
   }
   // RFC 7627 §5.2: without it, the keys could be made equal to those of another session (triple handshake).
   const extended = extensions.get(EXTENSION.extendedMasterSecret);
   if (extended === undefined || extended.length > 0) return 'no-extended-master-secret';
+  // RFC 8422 §5.1.2: the list MUST have uncompressed points, the only ones there are.
+  const formats = extensions.get(EXTENSION.ecPointFormats);
+  if (formats !== undefined && !(formats[0] === formats.length - 1 && formats.includes(UNCOMPRESSED, 1)))
+    return 'illegal-parameter';
   // RFC 5746 §3.4: in a first handshake it MUST hold an empty vector. Absence is fine, as nothing is ever renegotiated.
   const renegotiation = extensions.get(EXTENSION.renegotiationInfo);
   if (renegotiation !== undefined && !(renegotiation.length === 1 && renegotiation[0] === 0))
@@ -178,7 +195,9 @@ function selectedProfile(hello: ServerHello, offered: readonly SrtpProfile[]): S
 
 function publicKeyOf(certificate: Uint8Array): KeyObject | undefined {
   try {
-    return new X509Certificate(certificate).publicKey;
+    const { raw, publicKey } = new X509Certificate(certificate);
+    // RFC 5246 §7.4.2: the certificate and nothing else. What parses it also takes PEM, and whatever stands behind it.
+    return equalConstantTime(raw, certificate) ? publicKey : undefined;
   } catch {
     return undefined;
   }

@@ -1,4 +1,5 @@
 import { constants, type KeyObject, sign, verify } from 'node:crypto';
+import { equalConstantTime, fromHex } from '../../util/bytes.ts';
 
 /** Signature schemes (RFC 8446 §4.2.3, whose values are RFC 5246's hash and signature pairs for the older ones). */
 export const SIGNATURE_SCHEME = {
@@ -14,12 +15,38 @@ export const SIGNATURE_SCHEMES: readonly number[] = Object.values(SIGNATURE_SCHE
 const MIN_RSA_BITS = 2048;
 const MAX_RSA_BITS = 8192;
 
+/** With an exponent of 1 every padded digest is its own signature; a huge one is again a way to spend our time. */
+const MIN_RSA_EXPONENT = 3n;
+const MAX_RSA_EXPONENT = 2n ** 33n;
+
+/** RFC 5480 §2: what DER puts before an uncompressed point of P-256 where the curve is named. */
+const P256_SPKI_PREFIX = fromHex('3059301306072a8648ce3d020106082a8648ce3d030107034200');
+const P256_SPKI_BYTES = P256_SPKI_PREFIX.length + 65;
+
 /** Whether the key is one we take a signature from: ECDSA on P-256, or RSA of a sane size. */
 export function isAcceptableKey(key: KeyObject, type: 'ec' | 'rsa'): boolean {
   if (key.asymmetricKeyType !== type) return false;
-  if (type === 'ec') return key.asymmetricKeyDetails?.namedCurve === 'prime256v1';
-  const bits = key.asymmetricKeyDetails?.modulusLength ?? 0;
-  return bits >= MIN_RSA_BITS && bits <= MAX_RSA_BITS;
+  return type === 'ec' ? isNamedP256(key) : isSaneRsa(key);
+}
+
+/** RFC 5480 §2.1.1: parameters written out in place of a curve's name MUST NOT be used. OpenSSL takes them for the curve that they resemble. */
+function isNamedP256(key: KeyObject): boolean {
+  const spki = key.export({ type: 'spki', format: 'der' });
+  return (
+    spki.length === P256_SPKI_BYTES &&
+    equalConstantTime(spki.subarray(0, P256_SPKI_PREFIX.length), P256_SPKI_PREFIX)
+  );
+}
+
+function isSaneRsa(key: KeyObject): boolean {
+  const { modulusLength = 0, publicExponent = 0n } = key.asymmetricKeyDetails ?? {};
+  return (
+    modulusLength >= MIN_RSA_BITS &&
+    modulusLength <= MAX_RSA_BITS &&
+    publicExponent >= MIN_RSA_EXPONENT &&
+    publicExponent <= MAX_RSA_EXPONENT &&
+    publicExponent % 2n === 1n
+  );
 }
 
 /** Verifies a signature of one of our schemes. False too where the scheme does not go with the key (RFC 5246 §7.4.3: MUST). */

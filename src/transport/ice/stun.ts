@@ -10,6 +10,9 @@ const FINGERPRINT_XOR = 0x5354554e;
 /** More attributes than any ICE agent sends; what has more is not one. */
 const MAX_ATTRIBUTES = 32;
 
+/** RFC 8445 §5.1.2.1: type preference 110, local preference 65535, component 1. */
+const PEER_REFLEXIVE_PRIORITY = 0x6effffff;
+
 /** Message types used by ICE (RFC 8489 §5). */
 export const STUN_TYPE = { bindingRequest: 0x0001, bindingSuccess: 0x0101, bindingError: 0x0111 } as const;
 
@@ -108,6 +111,22 @@ export function verifyIntegrity(message: StunMessage, password: string): boolean
     integrity(message.bytes.subarray(0, at), password),
     message.bytes.subarray(at + 4, at + 4 + INTEGRITY_BYTES),
   );
+}
+
+/** A check from a lite agent, which never nominates (RFC 8445 §7.1), signed with the password of whom it is for. */
+export function bindingRequest(options: {
+  readonly transactionId: Uint8Array;
+  /** `<their ufrag>:<our ufrag>` */
+  readonly username: string;
+  readonly password: string;
+  /** 8 random bytes. */
+  readonly tieBreaker: Uint8Array;
+}): Uint8Array {
+  return signed(STUN_TYPE.bindingRequest, options.transactionId, options.password, (body) => {
+    attribute(body, ATTRIBUTE.username, utf8(options.username));
+    attribute(body, ATTRIBUTE.priority, new ByteWriter(4).u32(PEER_REFLEXIVE_PRIORITY).view());
+    attribute(body, ATTRIBUTE.iceControlled, options.tieBreaker);
+  });
 }
 
 /** A binding success response (RFC 8445 §7.3): the mapped address, signed. */

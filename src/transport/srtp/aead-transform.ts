@@ -6,7 +6,7 @@ import {
   type KeyObject,
 } from 'node:crypto';
 import { concat } from '../../util/bytes.ts';
-import type { Secret } from '../../util/secret.ts';
+import { Secret } from '../../util/secret.ts';
 import { SRTP_PROFILES, type SrtpProfile } from './profile.ts';
 import type { PacketKeys, SessionKeys } from './session-keys.ts';
 import {
@@ -77,7 +77,7 @@ export class AeadTransform implements SrtpTransform {
 
   /** RFC 7714 §8.1: two zero bytes, SSRC and the 48-bit index, xor the salt. */
   #rtpIv(packet: Uint8Array, index: number): Uint8Array {
-    const iv = this.#rtp.saltCopy();
+    const iv = this.#rtp.freshIv();
     mixInto(iv, 2, ssrcOfRtp(packet), 4);
     mixInto(iv, 6, index, 6);
     return iv;
@@ -85,7 +85,7 @@ export class AeadTransform implements SrtpTransform {
 
   /** RFC 7714 §9.1: two zero bytes, SSRC, two zero bytes and the 31-bit index, xor the salt. */
   #rtcpIv(packet: Uint8Array, index: number): Uint8Array {
-    const iv = this.#rtcp.saltCopy();
+    const iv = this.#rtcp.freshIv();
     mixInto(iv, 2, ssrcOfRtcp(packet), 4);
     mixInto(iv, 8, index, 4);
     return iv;
@@ -97,18 +97,23 @@ const EMPTY = new Uint8Array(0);
 class AeadKeys {
   readonly #algorithm: CipherGCMTypes;
   readonly #salt: Secret;
+  /** Of one packet after the other: it tells the salt to whoever knows the packet. */
+  readonly #iv: Secret;
   #encryption: KeyObject | undefined;
 
   constructor(algorithm: CipherGCMTypes, keys: PacketKeys) {
     this.#algorithm = algorithm;
     this.#encryption = createSecretKey(keys.encryption.bytes);
     this.#salt = keys.salt;
+    this.#iv = Secret.alloc(keys.salt.length);
     keys.encryption.dispose();
     keys.authentication?.dispose();
   }
 
-  saltCopy(): Uint8Array {
-    return this.#salt.bytes.slice();
+  /** The salt, to be made the IV of the next packet: valid until it is asked for again. */
+  freshIv(): Uint8Array {
+    this.#iv.bytes.set(this.#salt.bytes);
+    return this.#iv.bytes;
   }
 
   /** header, ciphertext, tag, trailer. */
@@ -147,6 +152,7 @@ class AeadKeys {
 
   dispose(): void {
     this.#salt.dispose();
+    this.#iv.dispose();
     this.#encryption = undefined;
   }
 }

@@ -1,6 +1,6 @@
 import { createCipheriv, createHmac, createSecretKey, type KeyObject } from 'node:crypto';
 import { concat, equalConstantTime } from '../../util/bytes.ts';
-import type { Secret } from '../../util/secret.ts';
+import { Secret } from '../../util/secret.ts';
 import { SRTP_PROFILES } from './profile.ts';
 import type { PacketKeys, SessionKeys } from './session-keys.ts';
 import {
@@ -79,6 +79,8 @@ export class CounterModeTransform implements SrtpTransform {
 
 class CounterModeKeys {
   readonly #salt: Secret;
+  /** Of one packet after the other: it tells the salt to whoever knows the packet. */
+  readonly #iv = Secret.alloc(16);
   #encryption: KeyObject | undefined;
   #authentication: KeyObject | undefined;
 
@@ -94,11 +96,15 @@ class CounterModeKeys {
   /** Encrypts and decrypts: both add the keystream of (SSRC, index). */
   crypt(bytes: Uint8Array, ssrc: number, index: number): Uint8Array {
     // RFC 3711 §4.1.1: IV = (salt * 2^16) xor (SSRC * 2^64) xor (index * 2^16).
-    const iv = new Uint8Array(16);
+    const iv = this.#iv.bytes;
     iv.set(this.#salt.bytes);
     mixInto(iv, 4, ssrc, 4);
     mixInto(iv, 8, index, 6);
-    return createCipheriv('aes-128-ctr', this.#encryption!, iv).update(bytes);
+    const cipher = createCipheriv('aes-128-ctr', this.#encryption!, iv);
+    const mixed = cipher.update(bytes);
+    // Makes node:crypto cleanse its copy of the key now, and not when the cipher is collected.
+    cipher.final();
+    return mixed;
   }
 
   tag(message: Uint8Array, suffix?: Uint8Array): Uint8Array {
@@ -109,6 +115,7 @@ class CounterModeKeys {
 
   dispose(): void {
     this.#salt.dispose();
+    this.#iv.dispose();
     this.#encryption = undefined;
     this.#authentication = undefined;
   }

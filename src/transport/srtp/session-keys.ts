@@ -1,5 +1,5 @@
 import { createCipheriv } from 'node:crypto';
-import { Secret, wipe } from '../../util/secret.ts';
+import { Secret } from '../../util/secret.ts';
 import { SRTP_PROFILES, type SrtpMasterKey, type SrtpProfile } from './profile.ts';
 
 /** The keys of one direction, for RTP and for RTCP. The holder disposes each. */
@@ -49,17 +49,17 @@ export function deriveSessionKeys(profile: SrtpProfile, master: SrtpMasterKey): 
 
 /** The pseudorandom function: AES counter mode keystream, AES-256 where the master key is that long (RFC 3711 §4.3.3, RFC 6188 §3). */
 function derivePart(master: SrtpMasterKey, label: number, length: number): Secret {
-  const iv = new Uint8Array(16);
+  // The salt is a secret: an array of this size would lie on the JavaScript heap, where copies of it stay behind.
+  const iv = Secret.alloc(16);
   // A 96-bit salt is multiplied by 2^16 to make the 112 bits of RFC 3711 (RFC 7714 §11, erratum 4938).
-  iv.set(master.salt.bytes);
+  iv.bytes.set(master.salt.bytes);
   // RFC 3711 §4.3.1: key_id is the label and a 48-bit index, which is zero at derivation rate zero.
-  iv[7] = iv[7]! ^ label;
-  const cipher = createCipheriv(
-    master.key.length === 32 ? 'aes-256-ctr' : 'aes-128-ctr',
-    master.key.bytes,
-    iv,
-  );
+  iv.bytes[7] = iv.bytes[7]! ^ label;
+  const algorithm = master.key.length === 32 ? 'aes-256-ctr' : 'aes-128-ctr';
+  const cipher = createCipheriv(algorithm, master.key.bytes, iv.bytes);
   const part = Secret.take(cipher.update(new Uint8Array(length)));
-  wipe(iv);
+  // Makes node:crypto cleanse its copy of the key now, and not when the cipher is collected.
+  cipher.final();
+  iv.dispose();
   return part;
 }

@@ -1,18 +1,16 @@
-import { chmodSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { runKeys } from '../../../src/cli/keys.ts';
 import type { AdminRequest } from '../../../src/keyring/admin-protocol.ts';
 import { announceServer } from '../../../src/snapshot/run-file.ts';
-import { nodeFileSystem } from '../../../src/util/file-system.ts';
 import { adminServer } from '../../support/admin-server.ts';
+import { inRam, type Ran, ran, settingsOf } from '../../support/command.ts';
 import { seededRandom } from '../../support/seeded-rng.ts';
 import { revealed, sampleIdentity, sampleMedia } from '../../support/snapshots.ts';
 import { type StoreBench, storeBench } from '../../support/stores.ts';
-
-/** Wherever the tests' directories lie. */
-const TMPFS = 0x01021994;
 
 let bench: StoreBench;
 const closing: (() => Promise<void>)[] = [];
@@ -29,7 +27,10 @@ afterEach(async () => {
 describe('rekeycast keys', () => {
   it.each([
     [[], 'say which command'],
-    [['promote'], 'there is no command "promote"'],
+    [['revoke'], 'there is no command "revoke"'],
+    [['promote'], '"promote" wants to know which key'],
+    [['destroy', '../0011223344556677'], 'takes the id of a key'],
+    [['disable', '0011223344556677', '0011223344556678'], 'takes no "0011223344556678"'],
     [['toString'], 'there is no command "toString"'],
     [['rotate', 'now'], 'takes no "now"'],
     [['rotate', '--force'], '--force'],
@@ -40,11 +41,22 @@ describe('rekeycast keys', () => {
     expect(err).toContain('Usage:');
   });
 
-  it.each([['--help'], ['-h'], ['help'], ['rotate', '--help']])('shows its help for %s', async (...argv) => {
+  it.each([['--help'], ['-h'], ['help'], ['revoke', '--help']])('shows its help for %s', async (...argv) => {
     const { code, out, err } = await run(...argv);
     expect([code, err]).toEqual([0, '']);
     expect(out).toContain('rekeycast keys rotate [--json]');
   });
+
+  it.each(['status', 'rotate', 'add', 'promote', 'disable', 'enable', 'destroy', 'reseal', 'verify'])(
+    'says more about %s, before or behind it',
+    async (command) => {
+      const { code, out } = await run(command, '--help');
+      expect(code).toBe(0);
+      expect(out).toContain(`rekeycast keys ${command} `);
+      expect(out).toContain('Exit codes: 0');
+      expect((await run('help', command)).out).toBe(out);
+    },
+  );
 
   it('exits with 1 and the command to run where others could have read the keys', async () => {
     await bench.keyring();
@@ -91,7 +103,132 @@ describe('rekeycast keys status', () => {
     await written();
     const keyring = await bench.keyring();
     await keyring.promote(await keyring.add());
-    expect((await run('status')).out).toContain('A rotation is not finished');
+    const { code, out } = await run('status');
+    expect(code).toBe(3);
+    expect(out).toContain('A rotation is not finished');
+    expect(out).toContain('which is not primary: run rekeycast keys reseal');
+  });
+
+  it('says that a key has lost its secret, and that a file needs a key which is not here', async () => {
+    const { id } = await written();
+    rmSync(join(bench.keysDir, `${id}.secret`));
+    const { code, out } = await run('status', '--json');
+    expect([code, JSON.parse(out).attention]).toEqual([
+      3,
+      [expect.stringContaining(`put ${id}.secret back`)],
+    ]);
+    rmSync(bench.keysDir, { recursive: true });
+    await bench.keyring();
+    expect((await run('status')).out).toContain('the server cannot open it');
+  });
+});
+
+describe('rekeycast keys, step by step', () => {
+  it('adds, promotes, seals anew, verifies, disables and destroys', async () => {
+    const { id, identity } = await written();
+    const { added } = JSON.parse((await run('add', '--json')).out) as { added: string };
+    expect((await run('verify')).code).toBe(0);
+    expect((await run('promote', added)).out).toContain('run rekeycast keys reseal');
+    expect((await run('verify')).code).toBe(3);
+    expect((await run('reseal')).code).toBe(0);
+    const verified = await run('verify', '--json');
+    expect([verified.code, JSON.parse(verified.out)]).toMatchObject([0, { primary: added, complete: true }]);
+    expect((await run('status')).code).toBe(3);
+    expect((await run('disable', id)).code).toBe(0);
+    expect((await run('status')).code).toBe(0);
+    expect((await run('enable', id)).out).toContain('was primary before');
+    expect((await run('destroy', id)).code).toBe(0);
+    expect(existsSync(join(bench.keysDir, `${id}.secret`))).toBe(false);
+    expect(revealed(await (await bench.start()).readIdentity())).toEqual(revealed(identity));
+    for (const command of ['promote', 'disable', 'enable']) {
+      const { code, err } = await run(command, id);
+      expect([code, err]).toEqual([1, expect.stringContaining('destroyed')]);
+    }
+    expect((await run('destroy', id)).code).toBe(0);
+  });
+
+  it.each(['disable', 'destroy'])('does not %s a key that is needed still', async (command) => {
+    const { id } = await written();
+    expect((await run(command, id)).err).toContain('is primary');
+    const keyring = await bench.keyring();
+    const next = await keyring.add();
+    await keyring.promote(next);
+    const sealed = await run(command, id);
+    expect([sealed.code, sealed.err]).toEqual([
+      1,
+      expect.stringContaining('identity.sealed is sealed to it'),
+    ]);
+    await run('reseal');
+    await listen(async () => ({ ok: true, key: id }));
+    const used = await run(command, id);
+    expect([used.code, used.err]).toEqual([1, expect.stringContaining('the running server seals to it')]);
+    for (const close of closing.splice(0)) await close();
+    expect((await run(command, id)).code).toBe(0);
+  });
+
+  it.each(['disable', 'destroy'])('does not %s a key that only an anchor is of', async (command) => {
+    const { id } = await written();
+    const anchor = readFileSync(join(bench.stateDir, 'media.anchor'));
+    const keyring = await bench.keyring();
+    await keyring.promote(await keyring.add());
+    await run('reseal');
+    writeFileSync(join(bench.stateDir, 'media.anchor'), anchor);
+    const { code, err } = await run(command, id);
+    expect([code, err]).toEqual([1, expect.stringContaining('media.anchor was written with it')]);
+  });
+
+  it.each(['rotate', 'reseal', 'disable', 'destroy'])(
+    'does not %s beside a server that does not answer',
+    async (command) => {
+      await written();
+      const added = await (await bench.keyring()).add();
+      await listen(async () => undefined);
+      const before = snapshotOf(bench.keysDir);
+      const { code, err } = await run(command, ...(/^d/.test(command) ? [added] : []));
+      expect([code, err]).toEqual([1, expect.stringContaining('does not answer')]);
+      expect(snapshotOf(bench.keysDir)).toEqual(before);
+    },
+  );
+
+  it('promotes no key that nobody could write with', async () => {
+    const { id } = await written();
+    const added = await (await bench.keyring()).add();
+    await run('disable', added);
+    expect((await run('promote', added)).err).toContain(`rekeycast keys enable ${added}`);
+    await run('enable', added);
+    writeFileSync(join(bench.keysDir, `${added}.secret`), randomBytes(32));
+    expect((await run('promote', added)).err).toContain('is not the secret of the public key');
+    rmSync(join(bench.keysDir, `${added}.secret`));
+    expect((await run('promote', added)).err).toContain('has lost its secret');
+    expect((await bench.keyring()).primary().id).toBe(id);
+  });
+
+  it('names the keys that are there where another one is asked for', async () => {
+    const { id } = await written();
+    for (const command of ['promote', 'disable', 'enable', 'destroy']) {
+      const { code, err } = await run(command, '00112233aabbccdd');
+      expect([code, err]).toEqual([1, expect.stringContaining(`There is: ${id}`)]);
+    }
+  });
+});
+
+describe('rekeycast keys verify', () => {
+  it.each(['identity.sealed', 'media.sealed', 'media.anchor'])('finds a damaged %s', async (name) => {
+    await written();
+    expect((await run('verify')).code).toBe(0);
+    const path = join(name === 'media.sealed' ? bench.runtimeDir : bench.stateDir, name);
+    const bytes = readFileSync(path);
+    bytes[40]! ^= 1;
+    writeFileSync(path, bytes);
+    const { code, err } = await run('verify');
+    expect([code, err]).toEqual([1, expect.stringContaining(path)]);
+  });
+
+  it('leaves the media snapshot to the next start', async () => {
+    const { media } = await written();
+    await run('verify');
+    bench.now = Date.now();
+    expect(revealed(await (await bench.start()).takeMedia())).toEqual(revealed(media));
   });
 });
 
@@ -185,6 +322,7 @@ describe('rekeycast keys rotate', () => {
     expect(events.map(({ event }) => event).filter((event) => event !== 'key-opened')).toEqual([
       'key-added',
       'key-promoted',
+      'resealed',
       'key-destroyed',
     ]);
     for (const { time } of events) expect(Date.parse(time)).not.toBeNaN();
@@ -323,27 +461,12 @@ function announceAs(change: Record<string, string>): void {
   writeFileSync(path, JSON.stringify({ ...run, ...change }));
 }
 
-interface Result {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-}
+const run = (...argv: readonly string[]): Promise<Ran> => runWith({}, ...argv);
 
-const run = (...argv: readonly string[]): Promise<Result> => runWith({}, ...argv);
-
-async function runWith(
-  settings: Readonly<Record<string, string>>,
-  ...argv: readonly string[]
-): Promise<Result> {
-  let [out, err] = ['', ''];
-  const { stateDir: STATE_DIR, keysDir: KEYS_DIR, runtimeDir: RUNTIME_DIR } = bench;
-  const env = { STATE_DIR, KEYS_DIR, RUNTIME_DIR, ...settings };
-  const io = {
-    stdout: { write: (text: string) => (out += text) },
-    stderr: { write: (text: string) => (err += text) },
-  };
-  const code = await runKeys(argv, env, io, { ...nodeFileSystem, type: () => TMPFS });
-  return { code, out, err };
-}
+const runWith = (settings: Readonly<Record<string, string>>, ...argv: readonly string[]): Promise<Ran> =>
+  ran((io) => runKeys(argv, { ...settingsOf(bench), ...settings }, io, inRam()));
 
 const audit = (): string => readFileSync(join(bench.stateDir, 'audit.log'), 'utf8');
+
+const snapshotOf = (directory: string): unknown =>
+  readdirSync(directory).map((name) => [name, readFileSync(join(directory, name)).toString('hex')]);

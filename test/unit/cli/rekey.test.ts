@@ -1,17 +1,14 @@
 import { join } from 'node:path';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { rekey } from '../../../src/cli/rekey.ts';
 import type { AdminRequest, AdminResponse } from '../../../src/keyring/admin-protocol.ts';
 import { announceServer } from '../../../src/snapshot/run-file.ts';
-import { adminServer } from '../../support/admin-server.ts';
+import { announcedServers } from '../../support/announced-server.ts';
+import { type Ran, ran } from '../../support/command.ts';
 import { testDirectory } from '../../support/test-directory.ts';
 
 const root = testDirectory();
-const closing: (() => Promise<void>)[] = [];
-
-afterEach(async () => {
-  for (const close of closing.splice(0)) await close();
-});
+const servers = announcedServers(root);
 
 describe('rekeycast rekey', () => {
   it('orders new keys from the server of its STATE_DIR', async () => {
@@ -36,28 +33,31 @@ describe('rekeycast rekey', () => {
     expect(await run()).toEqual(nobody);
   });
 
-  it('takes no arguments', async () => {
-    expect(await run('now')).toMatchObject({ code: 2, out: '' });
+  it('takes no other arguments', async () => {
+    const asked = await runningServer({ ok: true, sessions: 3 });
+    for (const wrong of ['now', '--all', '--json=yes'])
+      expect(await run(wrong)).toMatchObject({ code: 2, out: '' });
+    expect(asked).toEqual([]);
+  });
+
+  it('says how it is called, and orders nothing', async () => {
+    const asked = await runningServer({ ok: true, sessions: 3 });
+    for (const option of ['--help', '-h']) {
+      const { code, out } = await run(option);
+      expect(code).toBe(0);
+      expect(out).toContain('rekeycast rekey [--json]');
+    }
+    expect(asked).toEqual([]);
+  });
+
+  it('answers programs in JSON', async () => {
+    await runningServer({ ok: true, sessions: 3 });
+    expect(await run('--json')).toMatchObject({ code: 0, out: '{"ordered":true,"sessions":3}\n' });
   });
 });
 
-async function runningServer(response: AdminResponse): Promise<readonly AdminRequest[]> {
-  const adminSocket = join(root.path, 'admin.sock');
-  const asked: AdminRequest[] = [];
-  const server = await adminServer(adminSocket, async (request) => {
-    asked.push(request);
-    return response;
-  });
-  closing.push(() => server.close());
-  announceServer(root.path, { adminSocket });
-  return asked;
-}
+const runningServer = (response: AdminResponse): Promise<readonly AdminRequest[]> =>
+  servers.start(() => response);
 
-async function run(...argv: readonly string[]) {
-  let [out, err] = ['', ''];
-  const io = {
-    stdout: { write: (text: string) => (out += text) },
-    stderr: { write: (text: string) => (err += text) },
-  };
-  return { code: await rekey(argv, { STATE_DIR: root.path }, io), out, err };
-}
+const run = (...argv: readonly string[]): Promise<Ran> =>
+  ran((io) => rekey(argv, { STATE_DIR: root.path }, io));

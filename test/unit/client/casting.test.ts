@@ -50,6 +50,18 @@ describe('a page that is given the role of the broadcaster', () => {
     expect(drain(casting)).toEqual([{ kind: 'answerable', offer: offerFor('broadcaster', 2) }]);
   });
 
+  it('declines where it is to view only, and broadcasts when it is asked to', () => {
+    const casting = new Casting('viewer');
+    casting.handleWelcome('broadcaster');
+    expect(drain(casting)).toEqual([decline('viewer')]);
+    casting.handleOffer(offerFor('viewer'));
+    expect(drain(casting)).toEqual([{ kind: 'answerable', offer: offerFor('viewer') }]);
+    casting.broadcast();
+    expect(drain(casting)).toEqual([{ kind: 'openCamera' }]);
+    casting.handleCameraReady();
+    expect(drain(casting)).toEqual([publish]);
+  });
+
   it('declines when the camera cannot be used and answers as a viewer', () => {
     const casting = new Casting();
     casting.handleWelcome('broadcaster');
@@ -170,7 +182,7 @@ describe('the buttons', () => {
     casting.broadcast();
     casting.handleCameraReady();
     drain(casting);
-    casting.handleBroadcasterPresent();
+    casting.handleRefused();
     expect(drain(casting)).toEqual([{ kind: 'closeCamera' }]);
     expect(casting.publishing).toBe(false);
   });

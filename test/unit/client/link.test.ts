@@ -9,7 +9,12 @@ import {
   SLOWEST_STEP_MS,
 } from '../../../src/client/link.ts';
 import type { PagePosition } from '../../../src/signaling/protocol.ts';
-import { CLOSE_CODE, SUBPROTOCOL } from '../../../src/signaling/protocol.ts';
+import {
+  ACCESS_SUBPROTOCOL_PREFIX,
+  CLOSE_CODE,
+  SUBPROTOCOL,
+  TOKEN_SUBPROTOCOL_PREFIX,
+} from '../../../src/signaling/protocol.ts';
 import { seededNumbers } from '../../support/seeded-rng.ts';
 
 interface World {
@@ -272,6 +277,34 @@ describe('Link', () => {
     drain(link);
     link.handleClose(3, 1006, 60_000);
     expect(link.nextTimeout()).toBeLessThanOrEqual(60_075);
+  });
+
+  it('takes what lets the page in along on every WebSocket, beside the token', () => {
+    const { link } = createLink();
+    link.setAccess('abc', 0);
+    link.start(0);
+    const access = `${ACCESS_SUBPROTOCOL_PREFIX}abc`;
+    expect(drain(link)).toMatchObject([{ kind: 'openSocket', protocols: [SUBPROTOCOL, access] }]);
+    link.handleOpen(1, 0);
+    link.setToken('t');
+    link.handleClose(1, 1006, 0);
+    const { at } = step(link);
+    link.handleProbe(2, true, at);
+    expect(drain(link)).toContainEqual(
+      expect.objectContaining({ protocols: [SUBPROTOCOL, access, `${TOKEN_SUBPROTOCOL_PREFIX}t`] }),
+    );
+  });
+
+  it('comes back at once with another one, and starts again where it was shut out', () => {
+    const { link } = openLink();
+    link.setAccess('abc', 10);
+    expect(kinds(drain(link))).toEqual(['closeSocket', 'lost']);
+    expect(link.nextTimeout()).toBe(10);
+    const { link: shut } = openLink();
+    shut.handleClose(1, CLOSE_CODE.locked, 10);
+    expect([kinds(drain(shut)), shut.nextTimeout()]).toEqual([['stopped'], undefined]);
+    shut.setAccess('abc', 20);
+    expect(kinds(drain(shut))).toEqual(['openSocket']);
   });
 
   it('closes the WebSocket when the page leaves and stays away', () => {

@@ -16,6 +16,12 @@ const code = fc.constantFrom<SignalingErrorCode>(
   'SDP_INVALID',
   'RATE_LIMITED',
   'ROOM_FULL',
+  'ACCESS_REQUIRED',
+  'ACCESS_REFUSED',
+  'ACCESS_EXPIRED',
+  'PUBLISH_FORBIDDEN',
+  'TOO_MANY_VISITS',
+  'SHUTTING_DOWN',
 );
 const kind = fc.constantFrom('first' as const, 'rekey' as const, 'replacement' as const);
 const type = <Name extends string>(name: Name) => fc.constant(name);
@@ -41,6 +47,17 @@ const anyMessage: fc.Arbitrary<ServerMessage> = fc.oneof(
   }),
   fc.record({ type: type('keyed'), connection: count, epoch: count }),
   fc.record({ type: type('close'), connection: count }),
+  fc.record({
+    type: type('relays'),
+    servers: fc.array(
+      fc.record({
+        urls: fc.array(fc.string(), { minLength: 1 }),
+        username: fc.string(),
+        credential: fc.string(),
+      }),
+      { minLength: 1 },
+    ),
+  }),
   fc.record({ type: type('room'), viewers: count, onAir: fc.boolean() }),
   fc.record({ type: type('error'), code, message: fc.string() }),
 );

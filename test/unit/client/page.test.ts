@@ -7,6 +7,7 @@ import {
   type OfferKind,
   type Role,
   type ServerMessage,
+  SUBPROTOCOL,
 } from '../../../src/signaling/protocol.ts';
 import { seededNumbers } from '../../support/seeded-rng.ts';
 
@@ -469,6 +470,22 @@ describe('the end of a visit', () => {
     expect(driver.page.nextTimeout()).toBeUndefined();
   });
 
+  it('is not that no media connection came about: it says so, and comes back in a minute, when the network may be another', () => {
+    const driver = watching();
+    driver.receive({ type: 'error', code: 'UNREACHABLE', message: '' });
+    expect(driver.take()).toContainEqual({ kind: 'closeSocket', attempt: 1 });
+    driver.handle({ kind: 'closed', attempt: 1, code: CLOSE_CODE.unreachable });
+    expect(driver.page.facts()).toMatchObject({ state: 'reconnecting', problem: 'unreachable' });
+    expect(driver.page.nextTimeout()).toBe(driver.now + 60_000);
+    driver.outage(60_000);
+    driver.receive({ type: 'error', code: 'TOKEN_UNKNOWN', message: '' });
+    expect(driver.takeSent()).toMatchObject([{ type: 'join' }]);
+    driver.receive(welcome({ token: 'token-2' }));
+    driver.receive(offer('first', { connection: 1 }));
+    driver.receive({ type: 'keyed', connection: 1, epoch: 0 });
+    expect(driver.page.facts().problem).toBeUndefined();
+  });
+
   it('is not near because of one bad message: new keys show that it is over', () => {
     const driver = watching();
     driver.receive({ type: 'error', code: 'SDP_INVALID', message: '' });
@@ -477,17 +494,98 @@ describe('the end of a visit', () => {
     expect(driver.page.facts().problem).toBeUndefined();
   });
 
-  it('is none when the room is full: the page comes back later', () => {
+  it.each([
+    ['ROOM_FULL', 'room-full'],
+    ['TOO_MANY_VISITS', 'too-many-visits'],
+    ['SHUTTING_DOWN', 'shutting-down'],
+  ] as const)('is none after %s: the page comes back later', (code, problem) => {
     const driver = new Driver();
     driver.handle({ kind: 'start' });
     driver.open();
     driver.take();
-    driver.receive({ type: 'error', code: 'ROOM_FULL', message: '' });
-    expect(driver.page.facts().problem).toBe('room-full');
+    driver.receive({ type: 'error', code, message: '' });
+    expect(driver.page.facts().problem).toBe(problem);
     driver.advance(9_000);
     expect(driver.take().map(({ kind }) => kind)).toEqual(['closeSocket']);
     driver.advance(1_000);
     expect(driver.take().map(({ kind }) => kind)).toEqual(['probe']);
+  });
+});
+
+describe('relays', () => {
+  const servers = [{ urls: ['turn:192.0.2.1'], username: 'u', credential: 'c' }];
+
+  it('are used for the offer that follows, each time', () => {
+    const driver = new Driver();
+    driver.handle({ kind: 'start' });
+    driver.open();
+    for (const [kind, at] of [
+      ['first', { offer: 1, epoch: 0 }],
+      ['rekey', { offer: 2, epoch: 1 }],
+    ] as const) {
+      driver.take();
+      driver.receive({ type: 'relays', servers });
+      if (kind === 'first') driver.receive(welcome());
+      driver.receive(offer(kind, at));
+      const outputs = driver
+        .take()
+        .filter((output) => output.kind === 'useRelays' || output.kind === 'apply');
+      expect(outputs).toMatchObject([{ kind: 'useRelays', servers }, { kind: 'apply' }]);
+    }
+  });
+});
+
+describe('a token', () => {
+  const ACCESS = `rekeycast.access.${Buffer.from('pâss+/=').toString('base64url')}`;
+
+  it('that came with the link goes with the first WebSocket and all others', () => {
+    const driver = new Driver();
+    driver.handle({ kind: 'token', token: 'pâss+/=' });
+    expect(driver.take()).toEqual([]);
+    driver.handle({ kind: 'start' });
+    expect(driver.open()).toContain(ACCESS);
+    driver.receive(welcome());
+    expect(driver.outage(200)).toContain(ACCESS);
+    expect(driver.page.facts().asksForToken).toBe(false);
+  });
+
+  it.each([
+    ['ACCESS_REQUIRED', 'token-required'],
+    ['ACCESS_REFUSED', 'token-refused'],
+    ['ACCESS_EXPIRED', 'token-expired'],
+  ] as const)('is asked for after %s, and the page joins anew with it', (code, problem) => {
+    const driver = watching();
+    driver.receive({ type: 'error', code, message: '' });
+    driver.handle({ kind: 'closed', attempt: driver.attempt, code: CLOSE_CODE.locked });
+    expect(driver.take()).toContainEqual({ kind: 'closePeer', peer: 1 });
+    expect(driver.page.facts()).toMatchObject({ state: 'locked', problem, asksForToken: true });
+    expect(driver.page.nextTimeout()).toBeUndefined();
+    driver.handle({ kind: 'token', token: 'pâss+/=' });
+    expect(driver.page.facts()).toMatchObject({ state: 'connecting', asksForToken: false });
+    expect(driver.open()).toEqual([SUBPROTOCOL, ACCESS]);
+    expect(driver.takeSent()).toMatchObject([{ type: 'join' }]);
+    driver.receive(welcome());
+    driver.receive(offer('first'));
+    expect(driver.take()).toContainEqual(expect.objectContaining({ kind: 'apply', create: true }));
+  });
+
+  it('to broadcast is asked for while the page goes on watching, and it comes back with its session', () => {
+    const driver = watching();
+    driver.receive({ type: 'room', viewers: 1, onAir: false });
+    driver.handle({ kind: 'press', button: 'broadcast' });
+    driver.handle({ kind: 'cameraReady' });
+    expect(driver.takeSent()).toMatchObject([{ type: 'publish' }]);
+    driver.receive({ type: 'error', code: 'PUBLISH_FORBIDDEN', message: '' });
+    expect(driver.take()).toContainEqual({ kind: 'closeCamera' });
+    expect(driver.page.facts()).toMatchObject({
+      problem: 'publish-forbidden',
+      asksForToken: true,
+      canBroadcast: true,
+    });
+    driver.handle({ kind: 'token', token: 'pâss+/=' });
+    expect(driver.page.facts()).toMatchObject({ asksForToken: false, state: 'reconnecting' });
+    expect(driver.take().map(({ kind }) => kind)).toEqual(['closeSocket']);
+    expect(driver.outage(10)).toEqual(expect.arrayContaining([ACCESS, 'rekeycast.token.token-1']));
   });
 });
 

@@ -7,9 +7,12 @@ import {
 } from '../../../src/keyring/admin-protocol.ts';
 
 describe('an admin request', () => {
-  it.each(['rekey', 'reseal', 'status'] as const)('%s comes back as it was', (command) => {
-    expect(parseAdminRequest(formatAdminLine({ command }))).toEqual({ command });
-  });
+  it.each(['rekey', 'certificate', 'reseal', 'status', 'drain'] as const)(
+    '%s comes back as it was',
+    (command) => {
+      expect(parseAdminRequest(formatAdminLine({ command }))).toEqual({ command });
+    },
+  );
 
   it.each([
     '',

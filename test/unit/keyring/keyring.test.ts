@@ -11,6 +11,7 @@ import {
 import { join } from 'node:path';
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type KeyEvent, Keyring } from '../../../src/keyring/keyring.ts';
+import { toHex } from '../../../src/util/bytes.ts';
 import { type FileSystem, nodeFileSystem } from '../../../src/util/file-system.ts';
 import { loadSodium } from '../../../src/util/sodium.ts';
 import { killedAt } from '../../support/faulty-file-system.ts';
@@ -184,6 +185,66 @@ describe('a keyring', () => {
     expect(server.primary().id).toBe(next);
   });
 
+  it('gives the same writer key for the same key, and another for another', async () => {
+    const server = await open();
+    const { id, writerKey } = server.writer();
+    const own = toHex(writerKey.bytes);
+    const copy = (await open()).writerKey(id);
+    expect(toHex(copy.bytes)).toBe(own);
+    const next = await server.add();
+    expect(toHex(server.writerKey(next).bytes)).not.toBe(own);
+  });
+
+  it('writes on when the directory is gone', async () => {
+    const server = await open();
+    const own = toHex(server.writer().writerKey.bytes);
+    rmSync(directory, { recursive: true });
+    server.refresh();
+    expect(toHex(server.writer().writerKey.bytes)).toBe(own);
+    expect(() => server.secret(server.primary().id)).toThrowError(
+      expect.objectContaining({ code: 'KEY_MISSING' }),
+    );
+  });
+
+  it('wipes the writer key of the key before, when another is primary', async () => {
+    const server = await open();
+    const { writerKey } = server.writer();
+    const operator = await open();
+    await operator.promote(await operator.add());
+    expect(writerKey.disposed).toBe(false);
+    server.refresh();
+    expect(writerKey.disposed).toBe(true);
+    expect(toHex(server.writer().writerKey.bytes)).toBe(toHex(operator.writer().writerKey.bytes));
+  });
+
+  it('goes on with its key where it cannot read the secret of the new one, and takes it later', async () => {
+    const server = await open();
+    const { id } = server.writer();
+    const operator = await open();
+    const next = await operator.add();
+    await operator.promote(next);
+    const path = join(directory, `${next}.secret`);
+    const secret = readFileSync(path);
+    rmSync(path);
+    server.refresh();
+    expect(server.writer().id).toBe(id);
+    writeFileSync(path, secret, { mode: 0o600 });
+    server.refresh();
+    expect(server.writer().id).toBe(next);
+  });
+
+  it('has no writer without a secret', async () => {
+    const { id } = (await open()).primary();
+    rmSync(join(directory, `${id}.secret`));
+    const keyring = await open();
+    expect(() => keyring.writer()).toThrowError(
+      expect.objectContaining({
+        code: 'KEY_MISSING',
+        message: expect.stringContaining('has lost its secret'),
+      }),
+    );
+  });
+
   it('removes what a killed command has left, once it is old', async () => {
     await open();
     const leftovers = ['0011223344556677.secret', '0011223344556677.secret.12.tmp'];
@@ -261,13 +322,31 @@ describe('a key file that is no good', () => {
     });
   });
 
+  it('is refused when its id is not that of its public key', async () => {
+    const { id } = (await open()).primary();
+    const [file, renamed] = [id, '0011223344556677'].map((name) => join(directory, `${name}.json`));
+    const text = readFileSync(file!, 'utf8').replace(id, '0011223344556677');
+    rmSync(file!);
+    writeFileSync(renamed!, text, { mode: 0o600 });
+    await expect(open()).rejects.toMatchObject({
+      code: 'KEY_INVALID',
+      message: expect.stringContaining(renamed!),
+    });
+  });
+
   it('is refused when its secret has another size or belongs to another key', async () => {
     const keyring = await open();
     const { id } = keyring.primary();
     const file = join(directory, `${id}.secret`);
-    for (const bytes of [new Uint8Array(31), new Uint8Array(33), new Uint8Array(32).fill(5)]) {
-      writeFileSync(file, bytes);
-      expect(() => keyring.secret(id)).toThrowError(expect.objectContaining({ code: 'KEY_INVALID' }));
+    const good = readFileSync(file);
+    for (const known of [false, true]) {
+      for (const bytes of [new Uint8Array(31), new Uint8Array(33), new Uint8Array(32).fill(5)]) {
+        writeFileSync(file, bytes);
+        expect(() => keyring.secret(id)).toThrowError(expect.objectContaining({ code: 'KEY_INVALID' }));
+      }
+      writeFileSync(file, good);
+      if (!known) keyring.writer();
+      keyring.secret(id).dispose();
     }
   });
 });

@@ -143,6 +143,19 @@ describe('a stream of the room', () => {
     expect(send(videoPacket({ sequence: 500, ssrc: 7 }))).toEqual([]);
   });
 
+  it('takes up again what a packet of the past had replaced, as soon as nothing follows that packet', () => {
+    const [first] = send(videoPacket({ sequence: 10, keyframe: true }));
+    // Held back on the way since before an earlier process ended, it passes for the first of a new source.
+    const [second] = send(videoPacket({ sequence: 500, ssrc: 7, keyframe: true }));
+    expect(send(videoPacket({ sequence: 11, keyframe: true }))).toEqual([]);
+    now += 1001;
+    const [third] = send(videoPacket({ sequence: 12, keyframe: true }));
+    const [fourth] = send(videoPacket({ sequence: 13 }));
+    expect([second, third, fourth].map((packet) => packet!.index - first!.index)).toEqual([1, 2, 3]);
+    expect(send(videoPacket({ sequence: 501, ssrc: 7, keyframe: true }))).toEqual([]);
+    expect(room.stats.drops.retiredSource).toBe(2);
+  });
+
   it('changes to the new source of audio with its first packet', () => {
     const [first] = send(audioPacket({ sequence: 10 }));
     now += 20;

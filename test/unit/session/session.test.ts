@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { Connection } from '../../../src/session/connection.ts';
-import { Session, type SessionOptions, type SessionOutput } from '../../../src/session/session.ts';
+import { Session } from '../../../src/session/session.ts';
+import type { SessionOptions, SessionOutput } from '../../../src/session/session-io.ts';
 import type { PagePosition, ServerMessage } from '../../../src/signaling/protocol.ts';
 import type { ConnectionRecord } from '../../../src/snapshot/schema.ts';
 import type { Millis } from '../../../src/util/clock.ts';
@@ -53,7 +54,7 @@ function create(options: Partial<SessionOptions> = {}): void {
       parseAnswer: (sdp) =>
         sdp === 'bad'
           ? undefined
-          : { remoteUfrag: sdp, fingerprints: [FINGERPRINT], audio: true, video: true },
+          : { ice: { ufrag: sdp, pwd: 'p' }, fingerprints: [FINGERPRINT], audio: true, video: true },
       ...options,
     },
     now,
@@ -192,11 +193,11 @@ describe('a first visit', () => {
     expect(peers[0]!.answers).toEqual([]);
   });
 
-  it('is tried again at once when it gets no keys in 15 s, then later and later, but for ever', () => {
+  it('is tried again at once when it gets no keys in 15 s, then later and later', () => {
     session.attach(undefined, now);
     drain();
     const start = now;
-    const at = offersIn(pass(300_000)).map(({ connection }) => peers[connection - 1]!.offers[0]!.at - start);
+    const at = offersIn(pass(299_000)).map(({ connection }) => peers[connection - 1]!.offers[0]!.at - start);
     expect(at.slice(0, 4)).toEqual([15_000, 31_000, 48_000, 66_000]);
     const gaps = at.map((time, i) => time - (at[i - 1] ?? 0));
     expect(Math.max(...gaps)).toBeLessThanOrEqual(30_000);
@@ -379,6 +380,18 @@ describe('a replacement', () => {
     expect(closedIn(fresh)).toEqual([1]);
     expect(peerOf(first).closed).toBe(true);
     expect(fresh).toContainEqual({ kind: 'closed', connection: first });
+    const event = { event: 'stale-keys-destroyed', connection: first.id, by: 'closed' };
+    expect(fresh).toContainEqual({ kind: 'event', event: { ...event, sinceOfferMs: undefined } });
+  });
+
+  it('that is overtaken before it has keys is closed without a word about keys', () => {
+    live();
+    session.rekey('order', now);
+    drain();
+    session.rekey('order', now);
+    const fresh = drain();
+    expect(closedIn(fresh)).toEqual([2]);
+    expect(events(fresh)).not.toContain('stale-keys-destroyed');
   });
 
   it('does not take over before it has keys, nor for another number', () => {
@@ -617,6 +630,73 @@ describe('a role', () => {
     session.rekey('order', now);
     answer(2);
     expect(session.captureConnection()).toMatchObject({ number: 1 });
+  });
+});
+
+describe('a page that answers offers with nothing', () => {
+  it('gives its place up after five minutes, and is told so', () => {
+    session.attach(undefined, now);
+    pass(299_000);
+    expect([session.closed, kinds(outputs).includes('unreachable')]).toEqual([false, false]);
+    expect(kinds(pass(60_000))).toContain('unreachable');
+    expect(session.closed).toBe(true);
+    expect(peers.every(({ closed }) => closed)).toBe(true);
+  });
+
+  it('gives it up as well where it answers and its handshakes all fail', () => {
+    session.attach(undefined, now);
+    for (let start = now; !session.closed && now < start + 600_000; pass(1_000)) {
+      for (const connection of session.connections) {
+        peerOf(connection).say({ kind: 'failed', reason: 'fingerprint-mismatch' });
+        session.flush(connection, now);
+        drain();
+      }
+    }
+    expect(kinds(outputs)).toContain('unreachable');
+  });
+
+  it('keeps it for SESSION_TTL where it has had media before', () => {
+    session.resume(RECORD, STALE, now);
+    session.attach(AT_RECORD, now);
+    pass(590_000);
+    expect(session.closed).toBe(false);
+    expect(kinds(pass(60_000))).toContain('unreachable');
+  });
+
+  it('is not held to the time that it was away', () => {
+    session.resume(RECORD, STALE, now);
+    session.attach(AT_RECORD, now);
+    pass(60_000);
+    session.detach(now);
+    pass(580_000);
+    session.attach(AT_RECORD, now);
+    pass(500_000);
+    expect([session.closed, kinds(outputs).includes('unreachable')]).toEqual([false, false]);
+    expect(kinds(pass(100_000))).toContain('unreachable');
+  });
+
+  it('keeps it where only the replacement of a connection that works comes to nothing', () => {
+    const first = live({ rekeyInterval: 60_000 });
+    for (let i = 0; i < 200; i++) {
+      hear(first);
+      pass(10_000);
+    }
+    expect(session.closed).toBe(false);
+    expect(session.current).toBe(first);
+  });
+
+  it('has its patience back with every connection', () => {
+    session.attach(undefined, now);
+    pass(270_000);
+    while (session.connections.length === 0) pass(1_000);
+    const [connection] = session.connections;
+    answer(connection!.number);
+    key(connection!);
+    for (let i = 0; i < 60; i++) {
+      hear(connection!);
+      pass(10_000);
+    }
+    expect(session.closed).toBe(false);
   });
 });
 

@@ -1,6 +1,5 @@
-import { existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { connect } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
@@ -9,23 +8,22 @@ import {
   MAX_ADMIN_LINE_BYTES,
 } from '../../../src/keyring/admin-protocol.ts';
 import { AdminSocket } from '../../../src/signaling/admin.ts';
+import { testDirectory } from '../../support/test-directory.ts';
 import { until } from '../../support/wait.ts';
 
-let directory: string;
+const directory = testDirectory();
 let path: string;
 let requests: AdminRequest[];
 let open: AdminSocket[];
 
 beforeEach(() => {
-  directory = mkdtempSync(join(tmpdir(), 'rekeycast-admin-'));
-  path = join(directory, 'admin.sock');
+  path = join(directory.path, 'admin.sock');
   requests = [];
   open = [];
 });
 
 afterEach(() => {
   for (const socket of open) socket.close();
-  rmSync(directory, { recursive: true });
 });
 
 async function listen(
@@ -53,11 +51,14 @@ async function say(...pieces: readonly (string | Buffer)[]): Promise<string> {
 }
 
 describe('AdminSocket', () => {
-  it.each(['status', 'rekey', 'reseal'] as const)('takes %s and gives what comes of it', async (command) => {
-    await listen(async (request) => ({ ok: true, did: request.command }));
-    expect(await say(`{"command":"${command}"}\n`)).toBe(`{"ok":true,"did":"${command}"}\n`);
-    expect(requests).toEqual([{ command }]);
-  });
+  it.each(['status', 'rekey', 'reseal', 'drain'] as const)(
+    'takes %s and gives what comes of it',
+    async (command) => {
+      await listen(async (request) => ({ ok: true, did: request.command }));
+      expect(await say(`{"command":"${command}"}\n`)).toBe(`{"ok":true,"did":"${command}"}\n`);
+      expect(requests).toEqual([{ command }]);
+    },
+  );
 
   it('puts a line together that comes in pieces, and ignores what is behind it', async () => {
     await listen();
@@ -133,7 +134,7 @@ describe('AdminSocket', () => {
   });
 
   it('says where it cannot be', async () => {
-    path = join(directory, 'nowhere', 'admin.sock');
+    path = join(directory.path, 'nowhere', 'admin.sock');
     await expect(listen()).rejects.toMatchObject({ code: expect.stringMatching(/^E/) });
   });
 });

@@ -129,7 +129,7 @@ describe('parseAnswer', () => {
     const text = fixture(name);
     const answer = parseAnswer(text)!;
     expect(answer).toMatchObject({
-      remoteUfrag: /a=ice-ufrag:(\S+)/.exec(text)![1],
+      ice: { ufrag: /a=ice-ufrag:(\S+)/.exec(text)![1], pwd: /a=ice-pwd:(\S+)/.exec(text)![1] },
       video: true,
       audio: true,
     });
@@ -204,7 +204,7 @@ describe('parseAnswer', () => {
     ).toMatchObject({
       audio: false,
       video: true,
-      remoteUfrag: /a=ice-ufrag:(\S+)/.exec(video)![1],
+      ice: { ufrag: /a=ice-ufrag:(\S+)/.exec(video)![1], pwd: /a=ice-pwd:(\S+)/.exec(video)![1] },
     });
   });
 
@@ -243,7 +243,8 @@ describe('parseAnswer', () => {
       fc.property(fc.array(line, { maxLength: 80 }), (changed) => {
         const answer = parseAnswer(changed.join('\r\n'));
         if (answer === undefined) return;
-        expect(answer.remoteUfrag).toMatch(/^[A-Za-z0-9+/]{4,256}$/);
+        expect(answer.ice.ufrag).toMatch(/^[A-Za-z0-9+/]{4,256}$/);
+        expect(answer.ice.pwd).toMatch(/^[A-Za-z0-9+/]{22,256}$/);
         expect(answer.fingerprints.length).toBe(1);
       }),
       { numRuns: 500 },

@@ -1,16 +1,19 @@
-import type { IncomingMessage } from 'node:http';
 import { connect } from 'node:net';
-import { PassThrough } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { WebSocket } from 'ws';
-import { HttpPort } from '../../../src/signaling/http.ts';
+import { Access, type Verdict } from '../../../src/signaling/admission.ts';
+import type { HttpPort } from '../../../src/signaling/http.ts';
 import {
+  CLOSE_CODE,
   type ClientMessage,
   MAX_MESSAGE_BYTES,
   type PagePosition,
   SUBPROTOCOL,
 } from '../../../src/signaling/protocol.ts';
-import { Page, PageSockets } from '../../../src/signaling/ws.ts';
+import { Page, type PageEvents, PageSockets } from '../../../src/signaling/ws.ts';
+import { Secret } from '../../../src/util/secret.ts';
+import { BOX_ORIGINS, pagePort } from '../../support/page-port.ts';
+import { UPGRADE } from '../../support/raw-http.ts';
 import { until } from '../../support/wait.ts';
 import { WsClient } from '../../support/ws-client.ts';
 
@@ -20,9 +23,11 @@ interface Opened {
   readonly position: PagePosition | undefined;
 }
 
+const OFFER = `Sec-WebSocket-Protocol: ${SUBPROTOCOL}`;
 const JOIN: ClientMessage = { type: 'join', capabilities: { rekeyInPlace: true } };
 
 let pages: PageSockets;
+let events: PageEvents;
 let http: HttpPort;
 let url: string;
 let opened: Opened[];
@@ -34,20 +39,16 @@ beforeEach(async () => {
   // Of this test only: a page of the one before may still be going.
   const [openedNow, messagesNow, closedNow]: [Opened[], ClientMessage[], Page[]] = [[], [], []];
   [opened, messages, closed] = [openedNow, messagesNow, closedNow];
-  pages = new PageSockets({
+  events = {
     opened: (page, token, position) => {
       openedNow.push({ page, token, position });
       page.send({ type: 'room', viewers: 0, onAir: false });
     },
     message: (_page, message) => messagesNow.push(message),
     closed: (page) => closedNow.push(page),
-  });
-  http = await HttpPort.bind(
-    '127.0.0.1',
-    0,
-    Promise.resolve((_request, response) => response.end()),
-    (request, socket, head) => pages.upgrade(request, socket, head),
-  );
+  };
+  pages = new PageSockets(events, BOX_ORIGINS);
+  http = await pagePort(() => pages);
   url = `http://127.0.0.1:${http.port}/`;
 });
 
@@ -84,6 +85,70 @@ async function upgrade(path: string, headers: readonly string[]): Promise<string
   return answer;
 }
 
+describe('a server that asks for a token', () => {
+  const access = (token: string) =>
+    new Access({ viewToken: Secret.copy(Buffer.from(token)), publishToken: Secret.copy(PUBLISH) });
+  const PUBLISH = Buffer.from('the one to publish');
+
+  beforeEach(() => {
+    pages.close(1001, 'another one');
+    pages = new PageSockets(events, BOX_ORIGINS, { access: access('the one to watch') });
+  });
+
+  it.each([
+    ['the one to watch', 'view'],
+    ['the one to publish', 'publish'],
+  ])('lets in who has %s, with the right to %s', async (token, right) => {
+    const client = await open({ access: token });
+    await client.hear('room');
+    expect(opened.map(({ page }) => page.admission)).toEqual([{ right, until: undefined }]);
+    expect(pages.drops.total).toBe(0);
+  });
+
+  it.each([
+    [undefined, 'ACCESS_REQUIRED', 'token-missing'],
+    ['the one to watc', 'ACCESS_REFUSED', 'token-wrong'],
+    ['', 'ACCESS_REFUSED', 'token-wrong'],
+  ] as const)('tells who comes with %j so, and closes', async (token, code, reason) => {
+    const client = await open({ ...(token === undefined ? {} : { access: token }), token: 'resume' });
+    expect((await client.hear('error')).code).toBe(code);
+    client.say(JOIN);
+    expect(await client.closed()).toBe(CLOSE_CODE.locked);
+    expect([opened, messages, closed]).toEqual([[], [], []]);
+    expect(pages.drops.get(reason)).toBe(1);
+  });
+
+  it('survives somebody who hangs up while a signature is looked at', async () => {
+    const answers: ((verdict: Verdict) => void)[] = [];
+    const slow = new Access();
+    slow.judge = () => new Promise((resolve) => answers.push(resolve));
+    pages = new PageSockets(events, BOX_ORIGINS, { access: slow });
+    const socket = connect(http.port, '127.0.0.1');
+    socket.write(`GET /ws HTTP/1.1\r\n${['Host: localhost', ...UPGRADE, OFFER].join('\r\n')}\r\n\r\n`);
+    await until('it is looked at', () => answers.length === 1);
+    socket.resetAndDestroy();
+    const waiting = open();
+    await until('the next one is looked at', () => answers.length === 2);
+    for (const answer of answers) answer({ admits: { right: 'view', until: undefined } });
+    await (await waiting).hear('room');
+    expect(opened).toHaveLength(1);
+  });
+
+  it('lets in no more than one address may have of those whose signatures are looked at together', async () => {
+    const answers: ((verdict: Verdict) => void)[] = [];
+    const slow = new Access();
+    slow.judge = () => new Promise((resolve) => answers.push(resolve));
+    pages = new PageSockets(events, BOX_ORIGINS, { access: slow, pagesPerAddress: 2 });
+    const asked = Array.from({ length: 5 }, () => open().then((client) => client.hear('room')));
+    const outcomes = Promise.allSettled(asked);
+    await until('all are looked at', () => answers.length === 5);
+    for (const answer of answers) answer({ admits: { right: 'view', until: undefined } });
+    const statuses = (await outcomes).map(({ status }) => status);
+    expect(statuses.filter((status) => status === 'fulfilled')).toHaveLength(2);
+    expect(opened).toHaveLength(2);
+  });
+});
+
 describe('the upgrade', () => {
   it('takes a page of the same origin that speaks the protocol', async () => {
     const client = await open();
@@ -102,7 +167,9 @@ describe('the upgrade', () => {
       ended = true;
     });
     socket.resume();
-    socket.write('GET /elsewhere HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n');
+    socket.write(
+      'GET /elsewhere HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n',
+    );
     await until('the answer is here', () => ended);
     const talk = setInterval(() => socket.write('x'), 5);
     await until('what is still said is refused', () => gone).finally(() => clearInterval(talk));
@@ -152,13 +219,6 @@ describe('the upgrade', () => {
     const [head, body] = answer.split('\r\n\r\n');
     expect(head).toContain(`Content-Length: ${Buffer.byteLength(body!)}`);
     expect(opened).toEqual([]);
-  });
-
-  it('outlives a visitor who is refused and hangs up before reading why', () => {
-    const socket = new PassThrough();
-    pages.upgrade({ url: '/other', headers: {} } as IncomingMessage, socket, Buffer.alloc(0));
-    expect(() => socket.emit('error', new Error('write ECONNRESET'))).not.toThrow();
-    expect(socket.destroyed).toBe(true);
   });
 });
 
@@ -247,7 +307,7 @@ describe('a page', () => {
     const socket = connect(http.port, '127.0.0.1');
     const key = 'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==';
     socket.write(
-      `GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n${key}\r\nSec-WebSocket-Protocol: ${SUBPROTOCOL}\r\n\r\n`,
+      `GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n${key}\r\nSec-WebSocket-Protocol: ${SUBPROTOCOL}\r\n\r\n`,
     );
     await until('the page is there', () => opened.length === 1);
     pages.close(1012, 'restart');
@@ -256,7 +316,7 @@ describe('a page', () => {
   });
 
   it('may burst 40 messages, then ten a second', () => {
-    const page = new Page(1, fakeSocket());
+    const page = new Page(1, 'owner', { right: 'publish', until: undefined }, fakeSocket());
     // Whole, so that a second is one: the sum of two fractions is not always exact.
     const start = Math.ceil(performance.now());
     const taken = (now: number): number => {
@@ -272,7 +332,7 @@ describe('a page', () => {
 
   it('is pinged, and cut off where the last ping got no answer', () => {
     const socket = fakeSocket();
-    const page = new Page(1, socket);
+    const page = new Page(1, 'owner', { right: 'publish', until: undefined }, socket);
     page.spoke = true;
     page.beat();
     expect(socket.calls).toEqual(['ping']);
@@ -285,7 +345,7 @@ describe('a page', () => {
 
   it('is cut off where it answers pings and never says anything', () => {
     const socket = fakeSocket();
-    const page = new Page(1, socket);
+    const page = new Page(1, 'owner', { right: 'publish', until: undefined }, socket);
     page.beat();
     page.alive = true;
     page.beat();
@@ -294,7 +354,7 @@ describe('a page', () => {
 
   it('is cut off where it does not take what is sent to it', () => {
     const socket = fakeSocket();
-    const page = new Page(1, socket);
+    const page = new Page(1, 'owner', { right: 'publish', until: undefined }, socket);
     page.send({ type: 'role', role: 'viewer' });
     socket.bufferedAmount = 1024 * 1024 + 1;
     page.send({ type: 'role', role: 'viewer' });

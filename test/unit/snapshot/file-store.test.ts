@@ -8,6 +8,7 @@ import type { IdentitySnapshot } from '../../../src/snapshot/schema.ts';
 import type { SnapshotStore } from '../../../src/snapshot/store.ts';
 import { toHex } from '../../../src/util/bytes.ts';
 import { type FileSystem, nodeFileSystem } from '../../../src/util/file-system.ts';
+import { flipped } from '../../support/flipped.ts';
 import { seededRandom } from '../../support/seeded-rng.ts';
 import { revealed, sampleIdentity, sampleMedia } from '../../support/snapshots.ts';
 import { type StoreBench, storeBench } from '../../support/stores.ts';
@@ -184,8 +185,7 @@ describe('a damaged identity', () => {
     const ends = recordEnds(good);
     const store = await bench.start();
     for (let at = 0; at < good.length; at++) {
-      const changed = good.slice();
-      changed[at]! ^= 1 << (at % 8);
+      const changed = flipped(good, at, 1 << (at % 8));
       const whole = at < HEADER_BYTES ? 0 : ends.filter((end) => end <= at).length;
       await expectFilled(store, changed, whole);
     }
@@ -282,7 +282,7 @@ describe('an identity that cannot be opened', () => {
 
   it('whose key is not in the keyring is an error, and left as it is', async () => {
     rmSync(bench.keysDir, { recursive: true });
-    await expectRefused('KEY_MISSING', /is not in .*Put its two files back/);
+    await expectRefused('KEY_MISSING', /is not in .*Put it back/);
   });
 
   it('whose key has lost its secret is an error, and left as it is', async () => {
@@ -300,11 +300,11 @@ describe('an identity that cannot be opened', () => {
   it('of a newer format is refused in words, and left as it is', async () => {
     const path = join(bench.stateDir, 'identity.sealed');
     const bytes = new Uint8Array(readFileSync(path));
-    bytes[4] = 2;
+    bytes[4] = 3;
     const body = bytes.subarray(0, HEADER_BYTES - 8);
     bytes.set(createHash('sha256').update(body).digest().subarray(0, 8), HEADER_BYTES - 8);
     writeFileSync(path, bytes);
-    await expectRefused('SEALED_FILE_INVALID', /newer version \(format 2\)/);
+    await expectRefused('SEALED_FILE_INVALID', /newer version \(format 3\)/);
   });
 
   it('opens again when the key is back', async () => {

@@ -1,25 +1,33 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
-import type { SnapshotKey } from '../../../src/keyring/keyring.ts';
+import type { SnapshotWriter } from '../../../src/keyring/keyring.ts';
 import { HEADER_BYTES, parseHeader } from '../../../src/snapshot/header.ts';
 import { type OpenResult, openSealed, sealSnapshot } from '../../../src/snapshot/seal.ts';
 import { toHex, utf8 } from '../../../src/util/bytes.ts';
 import { Secret } from '../../../src/util/secret.ts';
 import { loadSodium, MAX_STREAM_MESSAGE_BYTES, type Sodium, sodium } from '../../../src/util/sodium.ts';
+import { flipped } from '../../support/flipped.ts';
 import { seededRandom } from '../../support/seeded-rng.ts';
+import { writerFrom } from '../../support/snapshots.ts';
 
-const HEADER = { kind: 'media', generation: 9, createdAt: 1000, notAfter: 2000 } as const;
+const HEADER = {
+  kind: 'media',
+  generation: 9,
+  createdAt: 1000,
+  notAfter: 2000,
+  id: '0f'.repeat(16),
+} as const;
 const RECORDS = [utf8('first'), utf8(''), utf8('the third record')];
 
 let library: Sodium;
-let key: SnapshotKey;
-let other: SnapshotKey;
+let key: SnapshotWriter;
+let other: SnapshotWriter;
 
 beforeAll(async () => {
   library = await loadSodium();
-  key = keyFrom(1);
-  other = keyFrom(2);
+  key = writerFrom(secretFrom(1));
+  other = writerFrom(secretFrom(2));
 });
 
 describe('a sealed file', () => {
@@ -61,16 +69,27 @@ describe('a sealed file', () => {
     expect(() => sealSnapshot(key, HEADER, [larger])).toThrow(RangeError);
   });
 
-  it('is locked without the key, and with the wrong one under its id', () => {
+  it('is locked without the key, and not taken for genuine with the wrong one under its id', () => {
     const bytes = sealSnapshot(key, HEADER, RECORDS);
     expect(openSealed(bytes, () => undefined, { kind: 'media' })).toEqual({
       outcome: 'locked',
       keyId: key.id,
     });
     expect(openSealed(bytes, () => secretFrom(2), { kind: 'media' })).toEqual({
-      outcome: 'locked',
-      keyId: key.id,
+      outcome: 'forged',
+      why: `no holder of the snapshot key ${key.id} wrote it`,
     });
+  });
+
+  it('is locked where its writer could write and the key does not open it', () => {
+    const bytes = sealSnapshot({ ...key, publicKey: other.publicKey }, HEADER, RECORDS);
+    expect(open(bytes)).toEqual({ outcome: 'locked', keyId: key.id });
+  });
+
+  it('names its snapshot by the same id when it is sealed anew to another key', () => {
+    const anew = openSealed(sealSnapshot(other, HEADER, RECORDS), () => secretFrom(2), { kind: 'media' });
+    expect(anew).toMatchObject({ header: { id: HEADER.id, keyId: other.id } });
+    texts(anew);
   });
 
   it('wipes the secret key that it was opened with', () => {
@@ -112,9 +131,7 @@ describe('a damaged sealed file', () => {
     const bytes = sealSnapshot(key, HEADER, RECORDS);
     const ends = recordEnds(bytes);
     for (let at = 0; at < bytes.length; at++) {
-      const changed = bytes.slice();
-      changed[at]! ^= 0x41;
-      const opened = open(changed);
+      const opened = open(flipped(bytes, at, 0x41));
       if (at < HEADER_BYTES) {
         expect(opened.outcome).toBe('damaged');
         continue;
@@ -131,7 +148,7 @@ describe('a damaged sealed file', () => {
     const at = 8 + 8 + 8 + 6 + 5;
     const changed = withChecksum(bytes, at, 0xff);
     expect(parseHeader(changed)).toMatchObject({ outcome: 'header', header: { notAfter: 2047 } });
-    expect(open(changed)).toMatchObject({ outcome: 'opened', complete: false, records: [] });
+    expect(open(changed)).toMatchObject({ outcome: 'forged' });
   });
 
   it('is not mended by the records of another file', () => {
@@ -150,10 +167,18 @@ describe('a damaged sealed file', () => {
 
   it('of a newer version is told from a damaged one', () => {
     const bytes = sealSnapshot(key, HEADER, RECORDS);
-    expect(open(withChecksum(bytes, 4, 2))).toEqual({ outcome: 'newer', version: 2 });
+    expect(open(withChecksum(bytes, 4, 3))).toEqual({ outcome: 'newer', version: 3 });
     const damaged = bytes.slice();
-    damaged[4] = 2;
+    damaged[4] = 3;
     expect(open(damaged)).toMatchObject({ outcome: 'damaged' });
+  });
+
+  it('of a format that did not show who wrote it is refused in words', () => {
+    const bytes = sealSnapshot(key, HEADER, RECORDS);
+    expect(open(withChecksum(bytes, 4, 1))).toEqual({
+      outcome: 'forged',
+      why: 'it has format 1, which does not show who wrote it',
+    });
   });
 
   it('sealed to another key names that key', () => {
@@ -214,13 +239,6 @@ function texts(result: OpenResult): readonly string[] {
 
 function secretFrom(seed: number): Secret {
   return Secret.random(32, seededRandom(seed));
-}
-
-function keyFrom(seed: number): SnapshotKey {
-  const secret = secretFrom(seed);
-  const publicKey = library.publicKeyOf(secret.bytes);
-  secret.dispose();
-  return { id: toHex(createHash('sha256').update(publicKey).digest().subarray(0, 8)), publicKey };
 }
 
 /** Where each record ends, the empty last one too. */

@@ -9,6 +9,7 @@ describe('what kept a socket from its address', () => {
     ['EADDRINUSE', 'udp', 'PORT_IN_USE', 'UDP_PORT'],
     ['EADDRINUSE', 'tcp', 'PORT_IN_USE', 'Set PORT'],
     ['EADDRNOTAVAIL', 'udp', 'ADDRESS_UNAVAILABLE', 'HOST'],
+    ['EAFNOSUPPORT', 'udp', 'ADDRESS_UNAVAILABLE', 'Set HOST to 0.0.0.0'],
     ['EACCES', 'tcp', 'ADDRESS_UNAVAILABLE', '80/tcp'],
   ] as const)('is said in words: %s over %s', (system, protocol, code, setting) => {
     const cause = failure(system);

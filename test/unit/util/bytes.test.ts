@@ -153,6 +153,11 @@ describe('text', () => {
     );
   });
 
+  it('keeps a byte order mark, so that no two encodings are one text', () => {
+    expect(decodeUtf8(fromHex('efbbbf61'))).toBe('\ufeffa');
+    expect(decodeUtf8(fromHex('61efbbbf'))).toBe('a\ufeff');
+  });
+
   it.each(['ff', 'c0af', 'eda080', 'f8808080'])('is nothing where the bytes %s are not UTF-8', (hex) => {
     expect(decodeUtf8(fromHex(hex))).toBeUndefined();
   });

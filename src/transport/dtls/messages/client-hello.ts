@@ -7,7 +7,7 @@ import { SIGNATURE_SCHEMES } from '../signature.ts';
 
 export const RANDOM_BYTES = 32;
 
-/** Extensions a ClientHello of ours carries; a ServerHello may answer with these only (RFC 5246 §7.4.1.4). */
+/** Extensions a ClientHello of ours carries. */
 export const EXTENSION = {
   supportedGroups: 10,
   ecPointFormats: 11,

@@ -9,6 +9,7 @@ import {
 } from '../../../../src/transport/dtls/record-protection.ts';
 import { fromHex } from '../../../../src/util/bytes.ts';
 import { Secret } from '../../../../src/util/secret.ts';
+import { flipped } from '../../../support/flipped.ts';
 
 const record: DtlsRecord = {
   type: 22,
@@ -53,8 +54,7 @@ describe('record protection', () => {
     const both = protection();
     const sealed = both.seal(record);
     for (let i = 0; i < sealed.fragment.length * 8; i++) {
-      const fragment = sealed.fragment.slice();
-      fragment[i >> 3]! ^= 1 << (i & 7);
+      const fragment = flipped(sealed.fragment, i >> 3, 1 << (i & 7));
       expect(both.open({ ...sealed, fragment })).toBeUndefined();
     }
     expect(both.open(sealed)).toEqual(record);

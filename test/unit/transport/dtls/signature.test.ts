@@ -1,4 +1,4 @@
-import { constants, generateKeyPairSync, sign } from 'node:crypto';
+import { constants, createPublicKey, generateKeyPairSync, sign } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import {
   isAcceptableKey,
@@ -6,6 +6,7 @@ import {
   signEcdsaP256,
   verifySignature,
 } from '../../../../src/transport/dtls/signature.ts';
+import { flipped } from '../../../support/flipped.ts';
 
 const data = Uint8Array.of(1, 2, 3);
 const ec = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
@@ -41,9 +42,7 @@ describe('a signature', () => {
   });
 
   it.each(cases)('by $name fails with a bit flipped, cut short or empty', ({ scheme, key, signature }) => {
-    const flipped = Uint8Array.from(signature);
-    flipped[flipped.length - 1]! ^= 1;
-    expect(verifySignature(scheme, key, data, flipped)).toBe(false);
+    expect(verifySignature(scheme, key, data, flipped(signature))).toBe(false);
     expect(verifySignature(scheme, key, data, signature.subarray(1))).toBe(false);
     expect(verifySignature(scheme, key, data, new Uint8Array(0))).toBe(false);
   });
@@ -74,5 +73,23 @@ describe('a key', () => {
     expect(isAcceptableKey(ed25519.publicKey, 'ec')).toBe(false);
     expect(isAcceptableKey(ec.publicKey, 'rsa')).toBe(false);
     expect(isAcceptableKey(rsa.publicKey, 'ec')).toBe(false);
+  });
+
+  it.each([
+    ['1, by which every padded digest signs itself', 'AQ', false],
+    ['2, which no RSA key has', 'Ag', false],
+    ['3', 'Aw', true],
+    ['65537', 'AQAB', true],
+    ['2^33 - 1', 'Af____8', true],
+    ['2^33 + 1, which takes its time', 'AgAAAAE', false],
+  ])('with the RSA exponent %s is judged by it', (_, e, acceptable) => {
+    const key = createPublicKey({ key: { ...rsa.publicKey.export({ format: 'jwk' }), e }, format: 'jwk' });
+    expect(isAcceptableKey(key, 'rsa')).toBe(acceptable);
+  });
+
+  it('is not where its curve is written out, although it is P-256', () => {
+    const explicit = generateKeyPairSync('ec', { namedCurve: 'prime256v1', paramEncoding: 'explicit' });
+    expect(explicit.publicKey.asymmetricKeyDetails?.namedCurve).toBe('prime256v1');
+    expect(isAcceptableKey(explicit.publicKey, 'ec')).toBe(false);
   });
 });

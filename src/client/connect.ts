@@ -1,0 +1,216 @@
+import { monotonicNow } from '../util/clock.ts';
+import { Camera } from './camera.ts';
+import { detectCapabilities } from './capabilities.ts';
+import type { Facts } from './facts.ts';
+import type { PageInput, PageOutput } from './io.ts';
+import { Page } from './page.ts';
+import { Peers } from './peers.ts';
+import { Socket } from './socket.ts';
+import { Stage } from './stage.ts';
+
+/** What {@link connect} is told. */
+export interface ConnectOptions {
+  /**
+   * Where the server is; by default, where the page comes from. A page of another origin speaks to a server that has it in PUBLIC_ORIGIN, and to no
+   * other.
+   */
+  readonly url?: string | URL;
+  /** `viewer`: never takes the camera by itself, and leaves the broadcast to others until {@link Visit.broadcast} is called. */
+  readonly role?: 'any' | 'viewer';
+  /** What lets the page in, where the server asks for it. */
+  readonly token?: string;
+  /**
+   * Two videos, one over the other, of which the one with the class `front` is to be seen: a new connection starts behind and comes to the front with
+   * its first frame. Without them `onStream` gives the stream to be shown, and a change of connections may be seen.
+   */
+  readonly videos?: readonly [HTMLVideoElement, HTMLVideoElement];
+  /** The broadcast, or one's own camera, when there is another stream than before; one stream outlives restarts and re-keys in place. */
+  readonly onStream?: (stream: MediaStream) => void;
+  /** Something has changed, or may have: everything that is known now. */
+  readonly onChange?: (state: VisitState) => void;
+}
+
+/** What is known of a visit. */
+export interface VisitState extends Facts {
+  /** The broadcast is heard. Always false without `videos`. */
+  readonly sound: boolean;
+}
+
+/** A visit of a broadcast, from {@link connect} to {@link Visit.close}. Nothing in it throws: what goes wrong is in its state. */
+export interface Visit {
+  readonly state: VisitState;
+  /** Asks for the camera, and then for the broadcast. Does nothing where this page broadcasts. */
+  broadcast(): void;
+  /** Stops broadcasting, and goes on as a viewer. */
+  stop(): void;
+  /** Comes in with this token, or with another one than before. */
+  enter(token: string): void;
+  /** Sound of the videos on or off; browsers want a click before. */
+  toggleSound(): void;
+  /** Leaves: the session is over, and the camera is off. */
+  close(): void;
+}
+
+/**
+ * Visits a broadcast: signaling, connections, camera. Restarts of the server, lost networks and new keys are its own affair; it comes back until the
+ * server says that it is over or {@link Visit.close} is called.
+ */
+export function connect(options: ConnectOptions = {}): Visit {
+  return new RunningVisit(options);
+}
+
+/** The browser's timers overflow to "at once" beyond 2^31 - 1 ms. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+class RunningVisit implements Visit {
+  readonly #options: ConnectOptions;
+  readonly #page: Page;
+  readonly #socket: Socket;
+  readonly #peers: Peers;
+  readonly #camera: Camera;
+  readonly #stage: Stage | undefined;
+  readonly #listeners = new AbortController();
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(options: ConnectOptions) {
+    const handle = (input: PageInput): void => this.#handle(input);
+    const { url = location.href, role = 'any', token, videos } = options;
+    this.#options = options;
+    this.#page = new Page({ ...detectCapabilities(), role, jitter: Math.random });
+    this.#socket = new Socket(handle, new URL(url, location.href));
+    this.#peers = new Peers(handle);
+    this.#camera = new Camera(handle);
+    this.#stage = videos && new Stage(...videos, handle);
+    this.#listen();
+    if (token !== undefined) this.enter(token);
+    this.#handle({ kind: 'start' });
+  }
+
+  get state(): VisitState {
+    return { ...this.#page.facts(), sound: this.#stage?.sound ?? false };
+  }
+
+  broadcast(): void {
+    this.#handle({ kind: 'press', button: 'broadcast' });
+  }
+
+  stop(): void {
+    this.#handle({ kind: 'press', button: 'stop' });
+  }
+
+  enter(token: string): void {
+    this.#handle({ kind: 'token', token });
+  }
+
+  toggleSound(): void {
+    this.#stage?.toggleSound();
+    this.#options.onChange?.(this.state);
+  }
+
+  close(): void {
+    if (this.#listeners.signal.aborted) return;
+    this.#handle({ kind: 'leaving' });
+    this.#listeners.abort();
+    clearTimeout(this.#timer);
+    this.#socket.close();
+    this.#closeCamera();
+    for (const peer of this.#peers.all()) this.#closePeer(peer);
+  }
+
+  #listen(): void {
+    const { signal } = this.#listeners;
+    addEventListener('online', () => this.#handle({ kind: 'wake' }), { signal });
+    const look = (): void => {
+      this.#handle({ kind: 'visibility', hidden: document.hidden });
+      if (!document.hidden) this.#handle({ kind: 'wake' });
+    };
+    document.addEventListener('visibilitychange', look, { signal });
+    addEventListener('pagehide', () => this.#handle({ kind: 'leaving' }), { signal });
+  }
+
+  #handle(input: PageInput): void {
+    if (this.#listeners.signal.aborted) return;
+    this.#page.handle(input, monotonicNow());
+    this.#drain();
+  }
+
+  #drain(): void {
+    for (let output = this.#page.pollOutput(); output !== undefined; output = this.#page.pollOutput())
+      this.#perform(output);
+    clearTimeout(this.#timer);
+    const due = this.#page.nextTimeout();
+    if (due !== undefined) {
+      const delay = Math.min(Math.max(0, due - monotonicNow()), LONGEST_TIMER_MS);
+      this.#timer = setTimeout(() => {
+        this.#page.handleTimeout(monotonicNow());
+        this.#drain();
+      }, delay);
+    }
+    // Last: whoever is told may call us again.
+    this.#options.onChange?.(this.state);
+  }
+
+  #perform(output: PageOutput): void {
+    switch (output.kind) {
+      case 'probe':
+        this.#socket.probe(output.attempt);
+        break;
+      case 'openSocket':
+        this.#socket.open(output.attempt, output.protocols);
+        break;
+      case 'closeSocket':
+        this.#socket.close();
+        break;
+      case 'send':
+        this.#socket.send(output.message);
+        break;
+      case 'useRelays':
+        this.#peers.useRelays(output.servers);
+        break;
+      case 'apply':
+        this.#peers.apply(output, this.#camera.stream);
+        if (output.create && output.role === 'viewer') this.#prepare(output.peer);
+        break;
+      case 'show':
+        this.#show(output.peer);
+        break;
+      case 'closePeer':
+        this.#closePeer(output.peer);
+        break;
+      case 'readCertificate':
+        void this.#peers.readCertificate(output.peer);
+        break;
+      case 'openCamera':
+        void this.#camera.open();
+        break;
+      case 'closeCamera':
+        this.#closeCamera();
+    }
+  }
+
+  #prepare(peer: number): void {
+    const stream = this.#peers.streamOf(peer);
+    if (stream !== undefined) this.#stage?.prepare(peer, stream);
+  }
+
+  /** A broadcaster sees its own camera, which is the same stream on every connection. */
+  #show(peer: number | undefined): void {
+    if (peer === undefined) return;
+    const camera = this.#page.facts().role === 'broadcaster' ? this.#camera.stream : undefined;
+    const stream = camera ?? this.#peers.streamOf(peer);
+    if (stream === undefined) return;
+    this.#stage?.show(camera === undefined ? peer : undefined, stream);
+    this.#options.onStream?.(stream);
+  }
+
+  #closePeer(peer: number): void {
+    const stream = this.#peers.streamOf(peer);
+    if (stream !== undefined) this.#stage?.remove(stream);
+    this.#peers.close(peer);
+  }
+
+  #closeCamera(): void {
+    if (this.#camera.stream !== undefined) this.#stage?.remove(this.#camera.stream);
+    this.#camera.close();
+  }
+}

@@ -1,0 +1,50 @@
+import type { Config } from '../config.ts';
+import type { Logger } from '../log.ts';
+import type { IdentitySnapshot, MediaSnapshot } from '../snapshot/schema.ts';
+import type { SnapshotStore } from '../snapshot/store.ts';
+import { DirectoryLock } from './directory-lock.ts';
+import { openStorage, type StorageOptions } from './storage.ts';
+
+/** What the process before has left, and where this one writes. For the one who called {@link openSnapshots}. */
+export interface Snapshots {
+  /** `undefined` on the first run. */
+  readonly identity: IdentitySnapshot | undefined;
+  /** The SRTP contexts, taken from the store: nobody gets them again. `undefined` where there are none, or none that may be used. */
+  readonly media: MediaSnapshot | undefined;
+  readonly store: SnapshotStore;
+  /** SRTP contexts may be written: without RAM-backed storage, and with `RESUME=strict`, they go nowhere. */
+  readonly keepsMedia: boolean;
+  /** Lets another process have the directories, when what is to be audited is on the disk. */
+  close(): Promise<void>;
+}
+
+/**
+ * Boots the storage of a server that stands on {@link Peer}: keys, lock, what was left. It goes by `stateDir`, `keysDir`, `runtimeDir`, `resume` and the
+ * key settings of `config` and by nothing else of it. Afterwards the snapshot key is out of memory: what is written cannot be read back.
+ *
+ * Bind the UDP port before: it keeps a second process from taking the contexts of one that still uses them. Throws `KEY_*`, `STATE_IN_USE`,
+ * `STATE_UNWRITABLE` or `SEALED_FILE_INVALID`; nothing has been lost then.
+ */
+export async function openSnapshots(
+  config: Config,
+  log: Logger,
+  options: StorageOptions = {},
+): Promise<Snapshots> {
+  const { keys, store, runtimeDir, keepsMedia, audit } = await openStorage(config, log, options);
+  const lock = await DirectoryLock.take(runtimeDir ?? config.stateDir);
+  try {
+    const identity = await store.readIdentity();
+    if (identity === undefined) store.dropMedia();
+    const media = await store.takeMedia();
+    const close = async (): Promise<void> => {
+      await audit.flush();
+      lock.release();
+    };
+    return { identity, media, store, keepsMedia, close };
+  } catch (error) {
+    lock.release();
+    throw error;
+  } finally {
+    keys.forget();
+  }
+}

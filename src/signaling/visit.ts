@@ -1,0 +1,103 @@
+import type { IncomingMessage } from 'node:http';
+import { BlockList, isIP } from 'node:net';
+
+/** Who asks, and for what, as the visitor's browser sees it. */
+export interface Visit {
+  readonly address: string;
+  /** The Host that it asks for; `undefined` where it says none. */
+  readonly host: string | undefined;
+  readonly scheme: 'http' | 'https';
+}
+
+/** Longer lists are nobody's who means well. */
+const MAX_HOPS = 32;
+
+/**
+ * Proxies that may say for whom they ask: X-Forwarded-For, -Proto and -Host. Of everybody else these headers are the visitor's own words, and
+ * say nothing.
+ */
+export class TrustedProxies {
+  readonly #trusted = new BlockList();
+
+  /** @param networks addresses and networks: `192.0.2.1`, `10.0.0.0/8`, `fd00::/8` */
+  constructor(networks: readonly string[] = []) {
+    for (const network of networks) {
+      const { address, family, prefix } = parseNetwork(network)!;
+      this.#trusted.addSubnet(address, prefix, family);
+    }
+  }
+
+  trusts(address: string): boolean {
+    const plain = unmap(address);
+    const version = isIP(plain);
+    return version !== 0 && this.#trusted.check(plain, version === 4 ? 'ipv4' : 'ipv6');
+  }
+
+  visitOf(request: IncomingMessage): Visit {
+    const { socket, headers } = request;
+    const nearest = unmap(socket.remoteAddress ?? '');
+    const scheme = 'encrypted' in socket ? 'https' : 'http';
+    if (!this.trusts(nearest)) return { address: nearest, host: headers.host, scheme };
+    const proto = last(headers['x-forwarded-proto'])?.toLowerCase();
+    return {
+      address: this.#visitorBehind(nearest, listOf(headers['x-forwarded-for'])),
+      host: last(headers['x-forwarded-host']) ?? headers.host,
+      scheme: proto === 'http' || proto === 'https' ? proto : scheme,
+    };
+  }
+
+  /**
+   * Each proxy appends who has asked it: what stands to the left of one that we do not trust is that one's to write. So the visitor is the first from
+   * the right that is no proxy of ours. Where that is not an address, nobody knows more than who has passed it on.
+   */
+  #visitorBehind(nearest: string, hops: readonly string[]): string {
+    let visitor = nearest;
+    for (const hop of hops.slice(-MAX_HOPS).reverse()) {
+      const address = addressOf(hop);
+      if (address === undefined) return visitor;
+      visitor = address;
+      if (!this.trusts(address)) return visitor;
+    }
+    return visitor;
+  }
+}
+
+interface Network {
+  readonly address: string;
+  readonly family: 'ipv4' | 'ipv6';
+  readonly prefix: number;
+}
+
+/** `undefined` where this is neither an address nor a network (RFC 4632 §3.1, RFC 4291 §2.3). */
+export function parseNetwork(text: string): Network | undefined {
+  const [address = '', length, ...rest] = text.split('/');
+  const version = isIP(address);
+  const bits = version === 4 ? 32 : 128;
+  if (version === 0 || address.includes('%') || rest.length > 0) return undefined;
+  if (length !== undefined && (!/^\d{1,3}$/.test(length) || Number(length) > bits)) return undefined;
+  return {
+    address,
+    family: version === 4 ? 'ipv4' : 'ipv6',
+    prefix: length === undefined ? bits : Number(length),
+  };
+}
+
+const listOf = (header: string | readonly string[] | undefined): readonly string[] =>
+  header === undefined
+    ? []
+    : (typeof header === 'string' ? header : header.join(',')).split(',').map((one) => one.trim());
+
+/** What the proxy next to us has written. */
+const last = (header: string | readonly string[] | undefined): string | undefined =>
+  listOf(header).at(-1) || undefined;
+
+/** Some proxies write a port as well: `192.0.2.1:1234`, `[2001:db8::1]:1234`. */
+function addressOf(hop: string): string | undefined {
+  const bracketed = /^\[([^\]]+)\](?::\d{1,5})?$/.exec(hop)?.[1];
+  const withPort = /^(\d+\.\d+\.\d+\.\d+):\d{1,5}$/.exec(hop)?.[1];
+  const address = unmap(bracketed ?? withPort ?? hop);
+  return isIP(address) === 0 || address.includes('%') ? undefined : address;
+}
+
+/** A socket for both families shows IPv4 as mapped addresses (RFC 4291 §2.5.5.2). */
+const unmap = (address: string): string => /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1] ?? address;

@@ -1,0 +1,142 @@
+import { execFile } from 'node:child_process';
+import { existsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { Keyring } from '../../src/keyring/keyring.ts';
+import { deriveWriterKey } from '../../src/keyring/writer-key.ts';
+import { createCertificate } from '../../src/server/certificate.ts';
+import { describeCertificate } from '../../src/server/certificate-keeper.ts';
+import { FileSnapshotStore } from '../../src/snapshot/file-store.ts';
+import type { CertificateRecord } from '../../src/snapshot/schema.ts';
+import { utf8 } from '../../src/util/bytes.ts';
+import { Secret } from '../../src/util/secret.ts';
+import { loadSodium } from '../../src/util/sodium.ts';
+import { prepareServer, sharedBrowser, startBroadcast } from '../support/fixture.ts';
+import { keyText } from '../support/key-text.ts';
+import { MemoryScanner } from '../support/memory.ts';
+import { BUILT_SERVER, type ServerProcess } from '../support/process.ts';
+import { seededRandom } from '../support/seeded-rng.ts';
+import { composures, expectComposed, expectSurvival } from '../support/survival.ts';
+import { testDirectory } from '../support/test-directory.ts';
+import { until } from '../support/wait.ts';
+
+const DAY = 86_400_000;
+const browser = sharedBrowser();
+const root = testDirectory();
+
+describe('the built command beside a real server', { timeout: 120_000 }, () => {
+  it('rotates the snapshot keys in one and in many steps while viewers see nothing, and all of it resumes', async () => {
+    const running = await startBroadcast({ browser: browser(), viewers: 1 });
+    const { server } = running;
+    const before = await composures(running);
+    const { primary: former } = await done(server, 'keys', 'rotate');
+    const { added } = await done(server, 'keys', 'add');
+    await done(server, 'keys', 'promote', String(added));
+    await done(server, 'keys', 'reseal');
+    await done(server, 'keys', 'destroy', String(former));
+    expect(await done(server, 'keys', 'status')).toMatchObject({ server: 'running', attention: [] });
+    await expectComposed(running, before);
+    await expectSurvival(running, () => server.restart(300));
+  });
+
+  it('has a server with keys from a command take another one, which opens everything after kill -9', async () => {
+    const keys = join(root.path, 'keys.txt');
+    const put = (text: string): void => writeFileSync(keys, text, { mode: 0o600 });
+    put(keyText(1));
+    const server = await prepareServer({ env: { SNAPSHOT_KEY_COMMAND: `cat ${keys}` } });
+    await server.start();
+    const former = (await done(server, 'keys', 'verify')).primary;
+    put(`${keyText(2)}\n${keyText(1)}`);
+    expect((await command(server, 'keys', 'verify')).code).toBe(3);
+    expect((await command(server, 'keys', 'rotate')).err).toContain('[KEY_SOURCE_READ_ONLY]');
+    expect((await done(server, 'keys', 'reseal')).primary).not.toBe(former);
+    await done(server, 'keys', 'verify');
+    put(keyText(2));
+    await server.restart(0);
+    expect(server.events('started').at(-1)!.fields.msg).toBe('resumed');
+    await done(server, 'keys', 'verify');
+  });
+
+  it.each(['a command', 'a file'])(
+    'has a server hold no key that it has from %s, once it has opened everything with it',
+    async (source) => {
+      const keys = join(root.path, 'keys.txt');
+      const text = keyText(3);
+      writeFileSync(keys, `${text}\n`, { mode: 0o600 });
+      const server = await prepareServer({
+        env: source === 'a file' ? { SNAPSHOT_KEY_FILE: keys } : { SNAPSHOT_KEY_COMMAND: `cat ${keys}` },
+      });
+      await server.start();
+      await onFile(server);
+      await server.restart(0);
+      expect(server.events('started').at(-1)!.fields.msg).toBe('resumed');
+      await loadSodium();
+      const key = Secret.copy(Buffer.from(text, 'base64'));
+      const writerKey = deriveWriterKey(key);
+      const found = new MemoryScanner([
+        // Without the first and the last byte, which X25519 sets bits of (RFC 7748 §5).
+        { name: 'key', bytes: key.bytes.slice(1, -1) },
+        { name: 'key as text', bytes: utf8(text) },
+        { name: 'writer key', bytes: writerKey.bytes.slice() },
+      ]).scan(server.run.pid);
+      expect([...new Set(found.map(({ name }) => name))]).toEqual(['writer key']);
+    },
+  );
+
+  it('finds a certificate replaced that was older than CERT_MAX_AGE at the start', async () => {
+    const server = await prepareServer({ env: { CERT_MAX_AGE: '2160h' } });
+    await server.start();
+    await onFile(server);
+    const { sha256: young } = await done(server, 'certificate', 'status');
+    await server.restart(0);
+    expect(await done(server, 'certificate', 'status')).toMatchObject({ sha256: young, due: false });
+    await server.kill('SIGTERM');
+    const old = await createCertificate(seededRandom(1), Date.now() - 91 * DAY);
+    await replaceInFiles(server, old);
+    await server.start();
+    const replaced = await until('the old one is replaced', async () => {
+      const { sha256 } = await done(server, 'certificate', 'status');
+      return sha256 === describeCertificate(old).sha256 ? undefined : sha256;
+    });
+    expect(replaced).not.toBe(young);
+    await server.restart(0);
+    expect(await done(server, 'certificate', 'status')).toMatchObject({ sha256: replaced, due: false });
+  });
+});
+
+interface Ran {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+function command({ env }: ServerProcess, ...args: readonly string[]): Promise<Ran> {
+  return new Promise((resolve) => {
+    execFile(process.execPath, [BUILT_SERVER, ...args, '--json'], { env: { ...env } }, (error, out, err) =>
+      resolve({ code: error === null ? 0 : Number(error.code), out, err }),
+    );
+  });
+}
+
+async function done(server: ServerProcess, ...args: readonly string[]): Promise<Record<string, unknown>> {
+  const { code, out, err } = await command(server, ...args);
+  expect([code, err]).toEqual([0, '']);
+  return JSON.parse(out) as Record<string, unknown>;
+}
+
+/** Before that there is nothing to resume. */
+const onFile = ({ directories }: ServerProcess): Promise<unknown> =>
+  until('the first snapshot is written', () => existsSync(join(directories.state, 'identity.sealed')));
+
+/** As a server that has had it for long would have left it. */
+async function replaceInFiles({ directories }: ServerProcess, certificate: CertificateRecord): Promise<void> {
+  await loadSodium();
+  const store = new FileSnapshotStore({
+    stateDir: directories.state,
+    runtimeDir: directories.runtime,
+    keys: await Keyring.open({ directory: directories.keys }),
+    report: ({ message }) => expect.fail(message),
+  });
+  const identity = await store.readIdentity();
+  await store.writeIdentity({ ...identity!, certificate });
+}

@@ -1,0 +1,136 @@
+import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
+import type { ServerProcess } from './process.ts';
+import { until } from './wait.ts';
+
+/** A secret to look for, by pieces of eight bytes: what overwrites one half of a copy leaves the other. */
+export interface Pattern {
+  readonly name: string;
+  readonly bytes: Uint8Array;
+}
+
+export interface Hit {
+  readonly name: string;
+  /** Offset of the piece that was found, in the pattern. */
+  readonly piece: number;
+  readonly address: number;
+  /** What /proc calls the mapping. */
+  readonly mapping: string;
+}
+
+export interface Mapping {
+  readonly start: number;
+  readonly end: number;
+  readonly writable: boolean;
+  readonly name: string;
+}
+
+const PIECE_BYTES = 8;
+const CHUNK_BYTES = 4 * 1024 * 1024;
+const FILTER_BITS = 20;
+const MASK = 0xa5;
+
+/** The mappings of a process that can be read. */
+function readableMappings(pid: number): Mapping[] {
+  return readFileSync(`/proc/${pid}/maps`, 'latin1')
+    .split('\n')
+    .flatMap((line) => {
+      const match = /^([0-9a-f]+)-([0-9a-f]+) r(.)\S+ \S+ \S+ \S+\s*(.*)$/.exec(line);
+      // The kernel's own pages: the clock, which nothing of the process is written to.
+      if (match === null || /^\[v(var|syscall)/.test(match[4]!)) return [];
+      const [start, end] = [Number.parseInt(match[1]!, 16), Number.parseInt(match[2]!, 16)];
+      return [{ start, end, writable: match[3] === 'w', name: match[4] === '' ? 'anonymous' : match[4]! }];
+    });
+}
+
+/** Hands out the memory of a stopped process in chunks that overlap by `overlap` bytes. It runs again afterwards. */
+export function readMemory(
+  pid: number,
+  overlap: number,
+  take: (chunk: Uint8Array, mapping: Mapping, address: number) => void,
+  wanted: (mapping: Mapping) => boolean = () => true,
+): void {
+  const memory = openSync(`/proc/${pid}/mem`, 'r');
+  const buffer = new Uint8Array(CHUNK_BYTES + overlap);
+  process.kill(pid, 'SIGSTOP');
+  try {
+    for (const mapping of readableMappings(pid).filter(wanted)) {
+      for (let at = mapping.start; at < mapping.end; at += CHUNK_BYTES) {
+        const length = Math.min(buffer.length, mapping.end - at);
+        const got = tryRead(memory, buffer.subarray(0, length), at);
+        take(buffer.subarray(0, got), mapping, at);
+      }
+    }
+  } finally {
+    process.kill(pid, 'SIGCONT');
+    closeSync(memory);
+  }
+}
+
+/** Looks for all patterns in all memory of a process that can be read. Patterns shorter than eight bytes are refused. */
+export class MemoryScanner {
+  /** By their first four bytes; the rest masked, so that this process holds nothing of what it looks for but here. */
+  readonly #pieces = new Map<number, { name: string; offset: number; masked: Uint8Array }[]>();
+  readonly #filter = new Uint8Array(2 ** FILTER_BITS);
+
+  constructor(patterns: readonly Pattern[]) {
+    for (const { name, bytes } of patterns) {
+      if (bytes.length < PIECE_BYTES) throw new RangeError(`${name} is too short to be told from chance`);
+      for (let at = 0; at < bytes.length; at += PIECE_BYTES) {
+        const offset = Math.min(at, bytes.length - PIECE_BYTES);
+        this.#add(name, offset, bytes.subarray(offset, offset + PIECE_BYTES));
+      }
+    }
+  }
+
+  scan(pid: number): Hit[] {
+    const hits: Hit[] = [];
+    readMemory(pid, PIECE_BYTES - 1, (chunk, mapping, address) => {
+      for (const { name, piece, at } of this.#find(chunk))
+        hits.push({ name, piece, address: address + at, mapping: mapping.name });
+    });
+    return hits;
+  }
+
+  *#find(chunk: Uint8Array): Generator<{ name: string; piece: number; at: number }> {
+    const filter = this.#filter;
+    const end = chunk.length - PIECE_BYTES;
+    let word = 0;
+    for (let i = 0; i < 3; i++) word = (word << 8) | (chunk[i] ?? 0);
+    for (let at = 0; at <= end; at++) {
+      word = (word << 8) | chunk[at + 3]!;
+      if (filter[slot(word)] === 0) continue;
+      for (const { name, offset, masked } of this.#pieces.get(word) ?? []) {
+        if (masked.every((byte, i) => (byte ^ MASK) === chunk[at + 4 + i])) yield { name, piece: offset, at };
+      }
+    }
+  }
+
+  #add(name: string, offset: number, piece: Uint8Array): void {
+    const word = (piece[0]! << 24) | (piece[1]! << 16) | (piece[2]! << 8) | piece[3]!;
+    this.#filter[slot(word)] = 1;
+    const known = this.#pieces.get(word) ?? [];
+    known.push({ name, offset, masked: piece.subarray(4).map((byte) => byte ^ MASK) });
+    this.#pieces.set(word, known);
+  }
+}
+
+/** Waits for the collection behind the last re-key: what node:crypto held of the old keys is gone from then on. Needs `LOG_LEVEL=debug`. */
+export async function oldKeysCollected(server: ServerProcess): Promise<void> {
+  const last = (...events: readonly unknown[]) =>
+    server.logs.findLastIndex(({ fields }) => events.includes(fields.event));
+  await until(
+    'the old keys are collected',
+    () => last('old-keys-collected') > last('stale-keys-destroyed', 'keyed'),
+  );
+}
+
+/** A page that was never touched, or that a device maps, cannot be read: it holds nothing either. */
+function tryRead(memory: number, target: Uint8Array, address: number): number {
+  try {
+    return readSync(memory, target, 0, target.length, address);
+  } catch {
+    return 0;
+  }
+}
+
+const slot = (word: number): number => Math.imul(word, 0x9e3779b1) >>> (32 - FILTER_BITS);

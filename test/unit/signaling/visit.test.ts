@@ -1,0 +1,138 @@
+import type { IncomingMessage } from 'node:http';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { parseNetwork, TrustedProxies } from '../../../src/signaling/visit.ts';
+
+interface Asked {
+  readonly from: string;
+  readonly forwarded?: string;
+  readonly proto?: string;
+  readonly host?: string;
+  readonly encrypted?: boolean;
+}
+
+const PROXIES = ['10.0.0.0/8', '192.0.2.1', 'fd00::/8', '::1'];
+
+const visit = (asked: Asked, proxies: readonly string[] = PROXIES) =>
+  new TrustedProxies(proxies).visitOf({
+    socket: { remoteAddress: asked.from, ...(asked.encrypted ? { encrypted: true } : {}) },
+    headers: {
+      host: 'inner:8080',
+      ...(asked.forwarded === undefined ? {} : { 'x-forwarded-for': asked.forwarded }),
+      ...(asked.proto === undefined ? {} : { 'x-forwarded-proto': asked.proto }),
+      ...(asked.host === undefined ? {} : { 'x-forwarded-host': asked.host }),
+    },
+  } as unknown as IncomingMessage);
+
+describe('whom a proxy asks for', () => {
+  it.each([
+    ['nobody, of its own accord', '10.0.0.1', undefined, '10.0.0.1'],
+    ['a visitor', '10.0.0.1', '198.51.100.7', '198.51.100.7'],
+    ['a visitor over IPv6', '10.0.0.1', '2001:db8::7', '2001:db8::7'],
+    ['a visitor behind two of ours', '10.0.0.1', '198.51.100.7, 10.9.9.9', '198.51.100.7'],
+    ['a visitor who has made things up', '10.0.0.1', '203.0.113.9, 10.2.2.2, 198.51.100.7', '198.51.100.7'],
+    [
+      'a visitor who says to be a proxy of ours',
+      '10.0.0.1',
+      '10.3.3.3, 198.51.100.7, 10.2.2.2',
+      '198.51.100.7',
+    ],
+    ['one of ours behind others of ours', '10.0.0.1', '10.3.3.3, 10.2.2.2', '10.3.3.3'],
+    ['a visitor with a port', '10.0.0.1', '198.51.100.7:4711', '198.51.100.7'],
+    ['a visitor with a port over IPv6', '10.0.0.1', '[2001:db8::7]:4711', '2001:db8::7'],
+    ['a visitor whose address is mapped', '::ffff:10.0.0.1', '::ffff:198.51.100.7', '198.51.100.7'],
+    ['somebody whom it does not name', '10.0.0.1', 'unknown', '10.0.0.1'],
+    [
+      'somebody behind a proxy that does not name them',
+      '10.0.0.1',
+      '198.51.100.7, unknown, 10.2.2.2',
+      '10.2.2.2',
+    ],
+    ['an empty list', '10.0.0.1', ' , ', '10.0.0.1'],
+    ['a visitor of a proxy over IPv6', 'fd00::1', '198.51.100.7', '198.51.100.7'],
+    ['a visitor of the proxy on this machine', '::1', '198.51.100.7', '198.51.100.7'],
+  ])('is %s', (_name, from, forwarded, address) => {
+    expect(visit({ from, ...(forwarded === undefined ? {} : { forwarded }) }).address).toBe(address);
+  });
+
+  it.each(['198.51.100.1', '192.0.2.2', '2001:db8::1', '::2', ''])(
+    'says nothing where it is none of ours: %j',
+    (from) => {
+      expect(visit({ from, forwarded: '198.51.100.7', proto: 'https', host: 'live.example.org' })).toEqual({
+        address: from,
+        host: 'inner:8080',
+        scheme: 'http',
+      });
+    },
+  );
+
+  it('says nothing where none is trusted', () => {
+    const asked = { from: '127.0.0.1', forwarded: '198.51.100.7', proto: 'https', host: 'live.example.org' };
+    expect(visit(asked, [])).toEqual({ address: '127.0.0.1', host: 'inner:8080', scheme: 'http' });
+  });
+
+  it('is never an address that a visitor has written to the left of the own', () => {
+    const hops = fc.array(fc.constantFrom('203.0.113.1', '10.4.4.4', 'x', '::1', '', '203.0.113.2:80'), {
+      maxLength: 80,
+    });
+    fc.assert(
+      fc.property(
+        hops,
+        fc.array(fc.constantFrom('10.1.1.1', 'fd00::2'), { maxLength: 5 }),
+        (lies, proxies) => {
+          const forwarded = [...lies, '198.51.100.7', ...proxies].join(', ');
+          expect(visit({ from: '10.0.0.1', forwarded }).address).toBe('198.51.100.7');
+        },
+      ),
+      { seed: 3 },
+    );
+  });
+});
+
+describe('what a proxy says of the address bar', () => {
+  it('is believed', () => {
+    expect(visit({ from: '10.0.0.1', proto: 'https', host: 'live.example.org' })).toMatchObject({
+      host: 'live.example.org',
+      scheme: 'https',
+    });
+  });
+
+  it('is what the next one has written, where there are several', () => {
+    expect(visit({ from: '10.0.0.1', proto: 'https, http', host: 'a.example, b.example' })).toMatchObject({
+      host: 'b.example',
+      scheme: 'http',
+    });
+  });
+
+  it.each([undefined, '', 'ftp', 'https://'])(
+    'is nothing where the scheme is %j: then ours counts',
+    (proto) => {
+      const asked = { from: '10.0.0.1', ...(proto === undefined ? {} : { proto }) };
+      expect(visit(asked).scheme).toBe('http');
+      expect(visit({ ...asked, encrypted: true }).scheme).toBe('https');
+    },
+  );
+});
+
+describe('a network', () => {
+  it.each(['10.0.0.0/8', '192.0.2.1', '0.0.0.0/0', '::/0', 'fd00::/8', '2001:db8::1/128'])(
+    'is %s',
+    (text) => {
+      expect(parseNetwork(text)).toBeDefined();
+    },
+  );
+
+  it.each([
+    '10.0.0.0/33',
+    '10/8',
+    '::/129',
+    'fe80::1%eth0',
+    '10.0.0.0/',
+    '10.0.0.0/-1',
+    '10.0.0.0/8/8',
+    'a',
+    '',
+  ])('is not %j', (text) => {
+    expect(parseNetwork(text)).toBeUndefined();
+  });
+});

@@ -1,0 +1,35 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { collectSoon } from '../../../src/util/collect.ts';
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['setTimeout'] });
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+it('has what nobody holds any more collected half a second later, and says so', async () => {
+  const [forgotten, held] = [new WeakRef(new Array(1000).fill(1)), new Array(1000).fill(2)];
+  const stillHeld = new WeakRef(held);
+  const collected = vi.fn();
+  // A weak reference holds on until the turn of the loop is over in which it was made.
+  await nextTurn();
+  collectSoon(collected);
+  vi.advanceTimersByTime(499);
+  expect(collected).not.toHaveBeenCalled();
+  vi.advanceTimersByTime(1);
+  expect(collected).toHaveBeenCalledTimes(1);
+  expect(forgotten.deref()).toBeUndefined();
+  expect(stillHeld.deref()).toBe(held);
+});
+
+it('runs once for all that ask while a run is due, and again for who asks later', () => {
+  const collected = vi.fn();
+  for (let i = 0; i < 3; i++) collectSoon(collected);
+  vi.advanceTimersByTime(10_000);
+  expect(collected).toHaveBeenCalledTimes(1);
+  collectSoon(collected);
+  vi.advanceTimersByTime(500);
+  expect(collected).toHaveBeenCalledTimes(2);
+});
