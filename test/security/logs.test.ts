@@ -8,9 +8,10 @@ import { deriveWriterKey } from '../../src/keyring/writer-key.ts';
 import { signingKey } from '../../src/server/certificate.ts';
 import type { ServerMessage } from '../../src/signaling/protocol.ts';
 import { decodeServer } from '../../src/snapshot/codec/identity.ts';
-import { fromBase64Url, fromHex } from '../../src/util/bytes.ts';
+import { fromBase64Url, fromHex, toBase64Url } from '../../src/util/bytes.ts';
 import { Secret } from '../../src/util/secret.ts';
 import { loadSodium } from '../../src/util/sodium.ts';
+import { flipped } from '../support/flipped.ts';
 import { OpenPage } from '../support/open-page.ts';
 import { freePort, LOOPBACK } from '../support/ports.ts';
 import { ServerProcess } from '../support/process.ts';
@@ -193,7 +194,7 @@ async function orders(): Promise<void> {
 /** Whatever might make the server say more than it should. */
 async function annoy(): Promise<void> {
   const token = pages[1]!.browser.token!;
-  for (const wrong of [`${token.slice(0, -1)}A`, 'A'.repeat(43), token.slice(1)]) {
+  for (const wrong of [toBase64Url(flipped(fromBase64Url(token)!)), 'A'.repeat(43), token.slice(1)]) {
     const thief = await WsClient.connect(relay.url, { token: wrong });
     note('errors told to pages', JSON.stringify(await thief.hear('error')));
     thief.close();
