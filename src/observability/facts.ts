@@ -9,6 +9,10 @@ export type SessionState = (typeof SESSION_STATES)[number];
 const KEY_AGES = ['none', 'under-1m', 'under-10m', 'under-1h', 'under-1d', 'over-1d'] as const;
 export type KeyAge = (typeof KEY_AGES)[number];
 
+/** How often a session's keys have changed: in classes, as it may be any number. `none`: it has no connection. */
+const EPOCH_CLASSES = ['none', '0', '1', '2-7', '8-63', '64-over'] as const;
+export type EpochClass = (typeof EPOCH_CLASSES)[number];
+
 export const SNAPSHOT_KINDS = ['identity', 'media'] as const;
 export type SnapshotKind = (typeof SNAPSHOT_KINDS)[number];
 
@@ -53,6 +57,7 @@ export const serverFacts = z.object({
     limit: z.number(),
     /** Those whose page is not connected; their media may go on. */
     away: z.number(),
+    byEpoch: z.record(z.enum(EPOCH_CLASSES), z.number()),
     highestEpoch: z.number(),
     oldestKeyMs: z.number(),
     opened: counts,
@@ -108,6 +113,8 @@ export const serverFacts = z.object({
     nacked: z.number(),
     historyBytes: z.number(),
   }),
+  /** What viewers' receiver reports say, each report counted once. */
+  viewers: z.object({ lossRatio: histogram, roundTripMs: histogram }),
   /** By `<engine>: <reason>`. */
   drops: counts,
   pages: z.number(),

@@ -11,6 +11,7 @@ export function metricsOf(facts: ServerFacts): readonly MetricFamily[] {
     ...sessionMetrics(facts),
     ...rekeyMetrics(facts),
     ...mediaMetrics(facts),
+    ...viewerMetrics(facts),
     ...snapshotMetrics(facts),
     ...processMetrics(facts),
   ];
@@ -49,6 +50,11 @@ function sessionMetrics({ sessions, stale, resume }: ServerFacts): MetricFamily[
       one(sessions.limit),
     ),
     gauge('rekeycast_sessions_away', 'Visitors whose page is not connected.', one(sessions.away)),
+    gauge(
+      'rekeycast_sessions_by_epoch',
+      'Visitors by how often the keys of their session have changed.',
+      by('epoch', sessions.byEpoch),
+    ),
     gauge(
       'rekeycast_key_epoch_max',
       'How often the keys of a session have changed, at most.',
@@ -207,6 +213,19 @@ function mediaMetrics({ traffic, room }: ServerFacts): MetricFamily[] {
       one(traffic.protectFailed),
     ),
     gauge('rekeycast_history_bytes', 'Media kept for retransmission.', one(room.historyBytes)),
+  ];
+}
+
+function viewerMetrics({ viewers }: ServerFacts): MetricFamily[] {
+  return [
+    histogram(
+      'rekeycast_viewer_loss_ratio',
+      'Share of packets that viewers report as lost, before repair; one value for each report.',
+      [{ value: viewers.lossRatio }],
+    ),
+    histogram('rekeycast_viewer_round_trip_seconds', 'Round trips to viewers, from their reports.', [
+      { value: inSeconds(viewers.roundTripMs) },
+    ]),
   ];
 }
 

@@ -3,6 +3,7 @@ import { Budget } from '../util/budget.ts';
 import type { Millis } from '../util/clock.ts';
 import { type RandomSource, randomUint32 } from '../util/rng.ts';
 import { type MediaPacket, rtxOf } from './media.ts';
+import type { CountedAt } from './viewer-reports.ts';
 
 /** Retransmissions to one viewer, a second and in a burst: a flood of NACKs gets no more out of us. */
 const BUDGET_PER_SECOND = 500;
@@ -21,6 +22,7 @@ export class Consumer {
   marks: ReadonlyMap<number, number> | undefined;
   rtt: Millis | undefined;
   lastFirSequence: number | undefined;
+  readonly reportsCountedAt: CountedAt = new Map();
   readonly #rng: RandomSource;
   #rtxIndex: number;
   readonly #budget = new Budget(BUDGET_BURST, BUDGET_PER_SECOND);

@@ -15,6 +15,7 @@ import { Outbox, type RoomOutput } from './outbox.ts';
 import { ProducerClock, roundTripTime } from './reports.ts';
 import { type RouteResult, type RouterDrop, StreamRouter } from './router.ts';
 import type { RoomState } from './state.ts';
+import { type ViewerReportCounts, ViewerReports } from './viewer-reports.ts';
 
 export type { RoomOutput } from './outbox.ts';
 
@@ -79,6 +80,7 @@ export class Room {
   readonly #outbox: Outbox;
   readonly #congestion = new CongestionFeedback();
   readonly #producerClock = new ProducerClock();
+  readonly #viewerReports = new ViewerReports();
   readonly #drops = new Counters<RoomDrop>();
   #producer: string;
   #receiverReportAt: Millis | undefined;
@@ -281,6 +283,11 @@ export class Room {
     };
   }
 
+  /** What viewers have reported. */
+  get viewerReports(): ViewerReportCounts {
+    return this.#viewerReports.capture();
+  }
+
   #wall(now: Millis): WallMillis {
     return this.#wallAtZero + now;
   }
@@ -351,7 +358,9 @@ export class Room {
   #noteRoundTrip(consumer: Consumer, reports: readonly ReportBlock[], now: Millis): void {
     for (const report of reports) {
       if (this.#routers.every((router) => router.ssrc !== report.ssrc)) continue;
-      consumer.rtt = roundTripTime(report, this.#wall(now)) ?? consumer.rtt;
+      const roundTrip = roundTripTime(report, this.#wall(now));
+      consumer.rtt = roundTrip ?? consumer.rtt;
+      this.#viewerReports.note(report, roundTrip, consumer.reportsCountedAt, now);
     }
   }
 

@@ -14,7 +14,10 @@ export interface Found {
   gapMs: Millis | undefined;
 }
 
-export type BroadcastFacts = Pick<ServerFacts, 'sessions' | 'stale' | 'resume' | 'rekeys' | 'room'> & {
+export type BroadcastFacts = Pick<
+  ServerFacts,
+  'sessions' | 'stale' | 'resume' | 'rekeys' | 'room' | 'viewers'
+> & {
   readonly protectFailed: number;
   readonly mediaOut: number;
 };
@@ -23,6 +26,7 @@ interface BroadcastState {
   readonly sessions: ReadonlyMap<string, Session>;
   readonly tally: Tally;
   readonly room: Room['stats'];
+  readonly viewers: Room['viewerReports'];
   readonly onAir: boolean;
   readonly found: Found;
   readonly mediaOut: number;
@@ -41,6 +45,7 @@ export function broadcastFacts(state: BroadcastState, now: Millis): BroadcastFac
     resume: resumeFacts(found, sessions),
     rekeys: tally.rekeys,
     room: { ...room, onAir },
+    viewers: state.viewers,
     protectFailed: tally.protectFailed,
     mediaOut,
   };

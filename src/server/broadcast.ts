@@ -152,7 +152,8 @@ export class Broadcast {
   /** @internal */
   facts(now: Millis): BroadcastFacts {
     const room = this.#room.stats;
-    const state = { sessions: this.#sessions, tally: this.#tally, room, onAir: this.#slot.onAir };
+    const viewers = this.#room.viewerReports;
+    const state = { sessions: this.#sessions, tally: this.#tally, room, viewers, onAir: this.#slot.onAir };
     const limit = this.#options.maxSessions ?? MAX_SESSIONS;
     return broadcastFacts({ ...state, found: this.#found, mediaOut: this.#mediaOut, limit }, now);
   }

@@ -1,4 +1,4 @@
-import type { KeyAge, ServerFacts, SessionState } from '../observability/facts.ts';
+import type { EpochClass, KeyAge, ServerFacts, SessionState } from '../observability/facts.ts';
 import type { Session } from '../session/session.ts';
 import type { Millis } from '../util/clock.ts';
 
@@ -18,8 +18,9 @@ function stateOf(session: Session): SessionState {
 export function sessionFacts(
   sessions: Iterable<Session>,
   now: Millis,
-): Pick<ServerFacts['sessions'], 'groups' | 'away' | 'highestEpoch' | 'oldestKeyMs'> {
+): Pick<ServerFacts['sessions'], 'groups' | 'away' | 'byEpoch' | 'highestEpoch' | 'oldestKeyMs'> {
   const groups = new Map<string, Omit<Group, 'count'> & { count: number }>();
+  const byEpoch: Record<EpochClass, number> = { none: 0, '0': 0, '1': 0, '2-7': 0, '8-63': 0, '64-over': 0 };
   let [away, highestEpoch, oldestKeyMs] = [0, 0, 0];
   for (const session of sessions) {
     const { role, current } = session;
@@ -29,11 +30,19 @@ export function sessionFacts(
     const group = groups.get(key) ?? { role, state, keyAge, count: 0 };
     group.count++;
     groups.set(key, group);
+    byEpoch[epochClassOf(current?.epoch)]++;
     if (!session.attached) away++;
     highestEpoch = Math.max(highestEpoch, current?.epoch ?? 0);
     oldestKeyMs = Math.max(oldestKeyMs, age ?? 0);
   }
-  return { groups: [...groups.values()], away, highestEpoch, oldestKeyMs };
+  return { groups: [...groups.values()], away, byEpoch, highestEpoch, oldestKeyMs };
+}
+
+function epochClassOf(epoch: number | undefined): EpochClass {
+  if (epoch === undefined) return 'none';
+  if (epoch === 0 || epoch === 1) return epoch === 0 ? '0' : '1';
+  if (epoch < 8) return '2-7';
+  return epoch < 64 ? '8-63' : '64-over';
 }
 
 function keyAgeOf(age: Millis | undefined): KeyAge {

@@ -28,6 +28,7 @@ describe('what the server says of itself', () => {
       limit: 2_000,
       away: 0,
       highestEpoch: 0,
+      byEpoch: { none: 0, '0': 3, '1': 0, '2-7': 0, '8-63': 0, '64-over': 0 },
       opened: { broadcaster: 1, viewer: 2 },
     });
     expect(sessions.oldestKeyMs).toBeGreaterThan(70_000);
@@ -57,7 +58,11 @@ describe('what the server says of itself', () => {
     expect(facts().resume).toMatchObject({ found: 3, present: 3, rekeyed: 3, gone: 0 });
     expect(facts().rekeys.started).toEqual({ 'resume in-place': 3 });
     expect(countOf(facts().rekeys.durationMs['in-place']!)).toBe(3);
-    expect(facts().sessions).toMatchObject({ highestEpoch: 1, resumed: { broadcaster: 1, viewer: 2 } });
+    expect(facts().sessions).toMatchObject({
+      highestEpoch: 1,
+      byEpoch: { '0': 0, '1': 3 },
+      resumed: { broadcaster: 1, viewer: 2 },
+    });
   });
 
   it.each([20, 80])(

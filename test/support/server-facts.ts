@@ -22,6 +22,7 @@ export function serverFactsOf(changes: Partial<ServerFacts> = {}): ServerFacts {
       ],
       limit: 2_000,
       away: 3,
+      byEpoch: { none: 0, '0': 290, '1': 20, '2-7': 3, '8-63': 0, '64-over': 0 },
       highestEpoch: 7,
       oldestKeyMs: 720_000,
       opened: { broadcaster: 1, viewer: 400 },
@@ -60,6 +61,10 @@ export function serverFactsOf(changes: Partial<ServerFacts> = {}): ServerFacts {
       keyframeRequests: 30,
       nacked: 130,
       historyBytes: 1_200_000,
+    },
+    viewers: {
+      lossRatio: { bounds: [0, 0.05], counts: [900, 80, 20], sum: 4 },
+      roundTripMs: { bounds: [50, 500], counts: [700, 290, 10], sum: 60_000 },
     },
     drops: { 'srtp: replayed': 40, 'server: unknown peer': 8, 'http: unknown-host': 1, 'room: duplicate': 2 },
     pages: 309,

@@ -60,6 +60,11 @@ const media = (lost: number): Series => ({
   'rekeycast_media_packets_total{direction="in"}': growing(1_000),
   'rekeycast_media_packets_total{direction="out"}': growing(1_000_000),
 });
+const reported = (bad: number): Series => ({
+  'rekeycast_viewer_loss_ratio_bucket{le="0.05"}': growing(1_000 - bad),
+  'rekeycast_viewer_loss_ratio_bucket{le="+Inf"}': growing(1_000),
+  rekeycast_viewer_loss_ratio_count: growing(1_000),
+});
 const drops = (each: number, arrived: number): Series => ({
   'rekeycast_drops_total{engine="srtp",reason="replayed"}': growing(each),
   'rekeycast_drops_total{engine="server",reason="unknown peer"}': growing(each),
@@ -129,6 +134,7 @@ const SCENES: Readonly<Record<string, Scene>> = {
     quiet: { rekeycast_certificate_created_timestamp_seconds: writtenBefore(91 * DAY) },
   },
   RekeycastMediaLoss: { fires: media(25), quiet: media(15) },
+  RekeycastViewersLosePackets: { fires: reported(300), quiet: reported(200) },
   RekeycastDrops: { fires: drops(150, 1_000), quiet: drops(50, 1_000) },
   RekeycastEventLoopSlow: { fires: late(30), quiet: late(5) },
   RekeycastFilesRunOut: {

@@ -23,6 +23,10 @@ describe('the metrics', () => {
     expect(lines()).toEqual(
       expect.arrayContaining([
         'rekeycast_sessions{role="viewer",state="live",key_age="under-10m"} 310',
+        'rekeycast_sessions_by_epoch{epoch="2-7"} 3',
+        'rekeycast_viewer_loss_ratio_bucket{le="0.05"} 980',
+        'rekeycast_viewer_round_trip_seconds_bucket{le="0.5"} 990',
+        'rekeycast_viewer_round_trip_seconds_sum 60',
         'rekeycast_key_age_max_seconds 720',
         'rekeycast_resume_gap_seconds 0.34',
         'rekeycast_resume_sessions{fate="waiting"} 0',

@@ -7,6 +7,7 @@ import { parseRtp } from '../../../src/rtp/packet.ts';
 import { parseRtcp, type RtcpPacket, writeRtcp } from '../../../src/rtp/rtcp.ts';
 import { compactNtp, ntpFromWall } from '../../../src/rtp/rtcp-reports.ts';
 import { readUint16 } from '../../../src/util/bytes.ts';
+import { countOf } from '../../../src/util/histogram.ts';
 import { randomBytes } from '../../../src/util/rng.ts';
 import {
   AUDIO_SOURCE,
@@ -137,6 +138,48 @@ describe('a viewer that misses packets', () => {
     expect(sends(consumerRtcp('v', nack(first!)))).toHaveLength(0);
     now += 20;
     expect(sends(consumerRtcp('v', nack(first!)))).toHaveLength(1);
+  });
+});
+
+describe('what viewers report', () => {
+  const report = (fractionLost: number, ssrc = video().ssrc) =>
+    consumerRtcp('v', {
+      type: 'receiverReport',
+      ssrc: 9,
+      reports: [
+        {
+          ssrc,
+          fractionLost,
+          lost: 0,
+          highestSequence: 0,
+          jitter: 0,
+          lastReport: compactNtp(ntpFromWall(WALL + now - START - 200)),
+          delaySinceLastReport: 0,
+        },
+      ],
+    });
+  const counted = () => countOf(room.viewerReports.lossRatio);
+
+  it('is counted: loss as a share, and the round trip', () => {
+    room.addConsumer('v', now);
+    report(64);
+    const { lossRatio, roundTripMs } = room.viewerReports;
+    expect(lossRatio.sum).toBe(0.25);
+    expect(countOf(roundTripMs)).toBe(1);
+    expect(roundTripMs.sum).toBeCloseTo(200, -1);
+  });
+
+  it('does not count on streams of others, nor from strangers, nor more often than browsers report', () => {
+    report(64);
+    room.addConsumer('v', now);
+    report(64, 12_345);
+    expect(counted()).toBe(0);
+    for (let i = 0; i < 100; i++) report(255);
+    expect(counted()).toBe(1);
+    now += 1_000;
+    report(0);
+    expect(counted()).toBe(2);
+    expect(room.viewerReports.lossRatio.counts[0]).toBe(1);
   });
 });
 
