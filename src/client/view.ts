@@ -13,7 +13,9 @@ export class View {
   readonly #app = find('app', HTMLElement);
   readonly #state = find('state', HTMLElement);
   readonly #problem = find('problem', HTMLElement);
+  readonly #notice = find('notice', HTMLElement);
   readonly #curtain = find('curtain', HTMLElement);
+  readonly #badge = find('badge', HTMLElement);
   readonly #rows = {
     role: find('fact-role', HTMLElement),
     viewers: find('fact-viewers', HTMLElement),
@@ -49,13 +51,23 @@ export class View {
     write(this.#rows.gap, describeGap(facts));
     write(this.#rows.certificate, describeCertificate(facts));
     write(this.#rows.connections, String(facts.connections));
-    write(this.sound, facts.sound ? 'Mute' : 'Unmute');
+    write(this.#curtain, describeState(facts));
+    write(this.#badge, facts.onAir ? 'Live' : 'Off air');
+    this.#badge.classList.toggle('live', facts.onAir);
+    this.#label(this.sound, facts.sound ? 'Mute' : 'Unmute', facts.sound ? '#i-sound' : '#i-sound-off');
     hide(this.#problem, facts.problem === undefined);
+    hide(this.#notice, facts.problem === undefined);
     hide(this.#tokenForm, !facts.asksForToken);
     hide(this.#curtain, facts.picture);
     hide(this.sound, facts.role !== 'viewer' || !facts.picture);
     hide(this.broadcast, !facts.canBroadcast);
     hide(this.stop, !facts.canStop);
+  }
+
+  #label(button: HTMLElement, words: string, icon: string): void {
+    const tip = button.querySelector('.tip');
+    if (tip instanceof HTMLElement) write(tip, words);
+    button.querySelector('use')?.setAttribute('href', icon);
   }
 
   #renderData(facts: Facts): void {
