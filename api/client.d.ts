@@ -48,6 +48,8 @@ interface Facts {
     readonly epoch: number | undefined;
     readonly viewers: number;
     readonly onAir: boolean;
+    /** When the present broadcast began, on this page's monotonic clock (`performance.now()`); may lie before the page was opened. */
+    readonly onAirSince: Millis | undefined;
     /** Restarts of the server during which this page kept its session and its picture. */
     readonly restarts: number;
     /** RTCPeerConnections ever made. */
@@ -67,6 +69,11 @@ interface Facts {
     /** The visitor is asked for a token. */
     readonly asksForToken: boolean;
 }
+
+/** A point or span on the monotonic clock, in milliseconds. Never compared across processes. */
+type Millis = number & {
+    readonly unit?: 'monotonic-ms';
+};
 
 /**
  * - `connecting`: not taken in yet, or the first connection is not up

@@ -337,6 +337,14 @@ interface Fingerprint {
     readonly digest: Uint8Array;
 }
 
+/** What the next connection of a session counts on from. */
+interface FormerConnection {
+    readonly number: number;
+    readonly epoch: number;
+    /** Its page has gone, and may be back in a moment: it is being loaded again. */
+    readonly away: boolean;
+}
+
 /** Of one side, for the checks that it receives. */
 interface IceCredentials {
     readonly ufrag: string;
@@ -805,10 +813,16 @@ type ServerMessage =
  | {
     readonly type: 'close';
     readonly connection: number;
-} | {
+}
+/**
+ * `onAirSeconds`: whole seconds since the present broadcast began, through restarts of the server; 0 when nobody broadcasts. A server of
+ * an earlier version does not say it.
+ */
+ | {
     readonly type: 'room';
     readonly viewers: number;
     readonly onAir: boolean;
+    readonly onAirSeconds?: number;
 } | {
     readonly type: 'error';
     readonly code: SignalingErrorCode;
@@ -853,6 +867,10 @@ interface SessionRecord {
     readonly capabilities: Capabilities;
     readonly lastSeenAt: WallMillis;
     readonly connection: ConnectionRecord | undefined;
+    /** Where there is no connection, but was one. */
+    readonly former: FormerConnection | undefined;
+    /** When it began to broadcast, where it does. */
+    readonly onAirSince: WallMillis | undefined;
 }
 
 type SignalingErrorCode = 

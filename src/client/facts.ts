@@ -1,4 +1,5 @@
 import type { Role } from '../signaling/protocol.ts';
+import type { Millis } from '../util/clock.ts';
 import type { CertificateDigest, CertificateVerdict } from './certificate.ts';
 
 /**
@@ -57,6 +58,8 @@ export interface Facts {
   readonly epoch: number | undefined;
   readonly viewers: number;
   readonly onAir: boolean;
+  /** When the present broadcast began, on this page's monotonic clock (`performance.now()`); may lie before the page was opened. */
+  readonly onAirSince: Millis | undefined;
   /** Restarts of the server during which this page kept its session and its picture. */
   readonly restarts: number;
   /** RTCPeerConnections ever made. */

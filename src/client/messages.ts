@@ -17,6 +17,7 @@ export function parseServerMessage(text: string): ServerMessage | undefined {
 
 const isText = (value: unknown): boolean => typeof value === 'string';
 const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
+const isCountOrAbsent = (value: unknown): boolean => value === undefined || isCount(value);
 const isFlag = (value: unknown): boolean => typeof value === 'boolean';
 const isRole = (value: unknown): boolean => value === 'broadcaster' || value === 'viewer';
 const isKind = (value: unknown): boolean => value === 'first' || value === 'rekey' || value === 'replacement';
@@ -61,7 +62,7 @@ const SHAPE_OF: { readonly [Type in ServerMessage['type']]: Shape<Type> } = {
   relays: { servers: isServers },
   keyed: { connection: isCount, epoch: isCount },
   close: { connection: isCount },
-  room: { viewers: isCount, onAir: isFlag },
+  room: { viewers: isCount, onAir: isFlag, onAirSeconds: isCountOrAbsent },
   error: { code: isErrorCode, message: isText },
 };
 

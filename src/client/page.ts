@@ -22,6 +22,8 @@ const REPLY_TIMEOUT_MS = 5_000;
 const TURNED_AWAY_DELAY_MS = 10_000;
 /** The network that let no media through may be another by then; until then the place is somebody else's. */
 const UNREACHABLE_DELAY_MS = 60_000;
+/** Two reports of when the broadcast began that are nearer to each other speak of the same one. */
+const SAME_BROADCAST_MS = 2_500;
 /** Why a page does not come back by itself, by the code of its close. */
 const ENDS: ReadonlyMap<number, Problem> = new Map([
   [CLOSE_CODE.superseded, 'superseded'],
@@ -76,6 +78,7 @@ export class Page {
   #outageFrom: Millis | undefined;
   #viewers = 0;
   #onAir = false;
+  #onAirSince: Millis | undefined;
   #epoch: number | undefined;
   #restarts = 0;
   #frames = 0;
@@ -120,6 +123,7 @@ export class Page {
       epoch: this.#epoch,
       viewers: this.#viewers,
       onAir: this.#onAir,
+      onAirSince: this.#onAirSince,
       restarts: this.#restarts,
       connections: this.#connections.made,
       certificate: this.#certificates.verdict,
@@ -224,10 +228,7 @@ export class Page {
         this.#connections.handleClose(message.connection, now);
         break;
       case 'room':
-        this.#viewers = message.viewers;
-        this.#onAir = message.onAir;
-        if (!message.onAir) this.#gaps.pause();
-        this.#connections.handleOnAir(message.onAir, now);
+        this.#room(message, now);
         break;
       case 'error':
         this.#error(message, now);
@@ -246,6 +247,16 @@ export class Page {
     this.#gaps.handleReturned(now);
     this.#roleMayChange(message.role);
     this.#casting.handleWelcome(message.role);
+  }
+
+  #room(message: Extract<ServerMessage, { type: 'room' }>, now: Millis): void {
+    this.#viewers = message.viewers;
+    this.#onAir = message.onAir;
+    const { onAir, onAirSeconds } = message;
+    const timed = onAir && onAirSeconds !== undefined;
+    this.#onAirSince = timed ? beganAt(onAirSeconds, this.#onAirSince, now) : undefined;
+    if (!message.onAir) this.#gaps.pause();
+    this.#connections.handleOnAir(message.onAir, now);
   }
 
   #roleMayChange(role: Role): void {
@@ -422,6 +433,13 @@ export class Page {
     if (shown.state !== 'connected') return 'interrupted';
     return this.#casting.role === 'viewer' && !this.#onAir ? 'waiting' : 'live';
   }
+}
+
+/** Whole seconds, and what the message took to come, make each report of the same beginning a little late: the earliest is the nearest. */
+function beganAt(seconds: number, known: Millis | undefined, now: Millis): Millis {
+  const reported = now - seconds * 1_000;
+  const same = known !== undefined && Math.abs(reported - known) < SAME_BROADCAST_MS;
+  return same ? Math.min(known, reported) : reported;
 }
 
 /** RFC 4648 §5, without padding: a subprotocol has the characters of a token of HTTP (RFC 6455 §4.1). */

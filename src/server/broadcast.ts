@@ -404,7 +404,12 @@ export class Broadcast {
         current: record.tokenHash,
         next: record.nextTokenHash.length === 0 ? undefined : record.nextTokenHash,
       });
-      if (record.role === 'broadcaster') this.#slot.take(session, now, true);
+      if (record.role === 'broadcaster') {
+        const { onAirSince: wall } = record;
+        // A clock that was set back must not have it begin later than now.
+        const onAirSince = wall === undefined ? undefined : Math.min(now, wall - this.#wallOffset);
+        this.#slot.take(session, now, { onAirSince });
+      }
       if (record.connection !== undefined) {
         const id = connectionId(session.id, record.connection.number);
         this.#resume(session, record.connection, contexts.get(id), media?.room.streams ?? [], now);
@@ -750,6 +755,7 @@ export class Broadcast {
   #captureSession(session: Session): SessionRecord | undefined {
     const hashes = this.#tokens.capture(session.id);
     if (hashes === undefined) return undefined;
+    const onAirSince = this.#slot.onAirSinceOf(session);
     return {
       id: fromHex(session.id),
       tokenHash: hashes.current,
@@ -758,6 +764,8 @@ export class Broadcast {
       capabilities: session.capabilities,
       lastSeenAt: Math.round((session.attached ? this.#now : session.seenAt) + this.#wallOffset),
       connection: session.captureConnection(),
+      former: undefined,
+      onAirSince: onAirSince === undefined ? undefined : Math.max(0, onAirSince + this.#wallOffset),
     };
   }
 
@@ -768,10 +776,12 @@ export class Broadcast {
       if (session.role === 'viewer' && (session.attached || session.current?.peer.keyEpoch !== undefined))
         viewers++;
     }
-    const message: ServerMessage = { type: 'room', viewers, onAir: this.#slot.onAir };
-    const text = JSON.stringify(message);
-    if (text === this.#roomTold) return;
-    this.#roomTold = text;
+    const since = this.#slot.onAirSince(this.#now);
+    const told = `${viewers} ${since}`;
+    if (told === this.#roomTold) return;
+    this.#roomTold = told;
+    const onAirSeconds = Math.floor((this.#now - (since ?? this.#now)) / 1000);
+    const message: ServerMessage = { type: 'room', viewers, onAir: since !== undefined, onAirSeconds };
     for (const page of this.#pages.pages()) this.#tell(page, message);
   }
 

@@ -15,11 +15,27 @@ export class BroadcasterSlot {
   /** When the holder was given the place, or sent media last. */
   #heardAt: Millis = 0;
   #silent = false;
+  #since: Millis | undefined;
   #hasSent = false;
 
-  /** Whether the broadcaster's media arrives, or may be expected to. */
+  /** Whether the broadcaster's media arrives, or may be expected to: once it is connected, until it is silent or gives the place up. */
   get onAir(): boolean {
-    return this.#holder?.current?.role === 'broadcaster' && !this.#silent;
+    return this.#since !== undefined || this.#begins;
+  }
+
+  /** When the present broadcast began. */
+  onAirSince(now: Millis): Millis | undefined {
+    if (this.#begins) this.#since = now;
+    return this.#since;
+  }
+
+  /** Who of the sessions broadcasts, since when. */
+  onAirSinceOf(session: Session): Millis | undefined {
+    return session === this.#holder ? this.#since : undefined;
+  }
+
+  get #begins(): boolean {
+    return this.#since === undefined && this.#holder?.current?.role === 'broadcaster' && !this.#silent;
   }
 
   /** Whether who asks to broadcast may. */
@@ -37,12 +53,13 @@ export class BroadcasterSlot {
     return this.#holder === undefined;
   }
 
-  /** @param hasSent it was on air before, in an earlier process. */
-  take(session: Session, now: Millis, hasSent = false): void {
+  /** @param before it had the place in an earlier process, and was on air since then, if it was. */
+  take(session: Session, now: Millis, before?: { readonly onAirSince: Millis | undefined }): void {
     this.#holder = session;
     this.#heardAt = now;
     this.#silent = false;
-    this.#hasSent = hasSent;
+    this.#since = before?.onAirSince;
+    this.#hasSent = before !== undefined;
   }
 
   heard(session: Session, now: Millis): void {
@@ -53,7 +70,7 @@ export class BroadcasterSlot {
   }
 
   release(session: Session): void {
-    if (this.#holder === session) this.#holder = undefined;
+    if (this.#holder === session) this.#end();
   }
 
   nextTimeout(): Millis | undefined {
@@ -61,8 +78,16 @@ export class BroadcasterSlot {
   }
 
   handleTimeout(now: Millis): void {
-    if (now >= (this.#silentAt() ?? Number.POSITIVE_INFINITY)) this.#silent = true;
-    if (now >= (this.#givenUpAt() ?? Number.POSITIVE_INFINITY)) this.#holder = undefined;
+    if (now >= (this.#silentAt() ?? Number.POSITIVE_INFINITY)) {
+      this.#silent = true;
+      this.#since = undefined;
+    }
+    if (now >= (this.#givenUpAt() ?? Number.POSITIVE_INFINITY)) this.#end();
+  }
+
+  #end(): void {
+    this.#holder = undefined;
+    this.#since = undefined;
   }
 
   #silentAt(): Millis | undefined {

@@ -116,7 +116,16 @@ export type ServerMessage =
   | { readonly type: 'keyed'; readonly connection: number; readonly epoch: number }
   /** The page closes this RTCPeerConnection. */
   | { readonly type: 'close'; readonly connection: number }
-  | { readonly type: 'room'; readonly viewers: number; readonly onAir: boolean }
+  /**
+   * `onAirSeconds`: whole seconds since the present broadcast began, through restarts of the server; 0 when nobody broadcasts. A server of
+   * an earlier version does not say it.
+   */
+  | {
+      readonly type: 'room';
+      readonly viewers: number;
+      readonly onAir: boolean;
+      readonly onAirSeconds?: number;
+    }
   | { readonly type: 'error'; readonly code: SignalingErrorCode; readonly message: string };
 
 export type SignalingErrorCode =

@@ -32,6 +32,7 @@ export interface SealedHeader {
 export type SealedKind = 'identity' | 'media';
 
 export interface ParsedHeader extends SealedHeader {
+  readonly version: number;
   readonly sealedKey: Uint8Array;
   readonly streamHeader: Uint8Array;
   readonly mac: Uint8Array;
@@ -46,7 +47,9 @@ export type HeaderResult =
   | { readonly outcome: 'outdated'; readonly version: number }
   | { readonly outcome: 'damaged'; readonly damage: string };
 
-export const FORMAT_VERSION = 2;
+export const FORMAT_VERSION = 3;
+/** The first one that shows who wrote it (docs/decisions/0005). Heads are the same since; records say themselves of which format they are. */
+const OLDEST_VERSION = 2;
 const KEY_ID_BYTES = 8;
 const SNAPSHOT_ID_BYTES = 16;
 const MAC_BYTES = 32;
@@ -100,8 +103,9 @@ export function parseHeader(bytes: Uint8Array): HeaderResult {
   if (!equalConstantTime(checksum(body), bytes.subarray(body.length, length)))
     return damaged('its header is damaged');
   if (version > FORMAT_VERSION) return { outcome: 'newer', version };
-  if (version < FORMAT_VERSION) return { outcome: 'outdated', version };
+  if (version < OLDEST_VERSION) return { outcome: 'outdated', version };
   const header: ParsedHeader = {
+    version,
     kind: kind ?? 'identity',
     keyId: toHex(reader.bytes(KEY_ID_BYTES)),
     generation: reader.u64(),

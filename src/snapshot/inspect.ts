@@ -7,14 +7,7 @@ import type { WallMillis } from '../util/clock.ts';
 import type { FileSystem } from '../util/file-system.ts';
 import { AnchorFile, isAuthentic } from './anchor.ts';
 import { decodeServer, decodeSession } from './codec/identity.ts';
-import {
-  FORMAT_VERSION,
-  isExpired,
-  MAX_SEALED_BYTES,
-  type ParsedHeader,
-  parseHeader,
-  type SealedKind,
-} from './header.ts';
+import { isExpired, MAX_SEALED_BYTES, type ParsedHeader, parseHeader, type SealedKind } from './header.ts';
 import { IDENTITY_ANCHOR, IDENTITY_FILE, PREVIOUS_FILE } from './identity-file.ts';
 import { MEDIA_ANCHOR, MEDIA_FILE } from './media-file.ts';
 import { openSealed } from './seal.ts';
@@ -119,7 +112,7 @@ export function inspectFile(path: string, options: InspectOptions): Inspected {
   return {
     ...file,
     kind: header.kind,
-    version: FORMAT_VERSION,
+    version: header.version,
     key: header.keyId,
     generation: header.generation,
     snapshot: header.id,

@@ -27,6 +27,18 @@ export interface SessionRecord {
   readonly capabilities: Capabilities;
   readonly lastSeenAt: WallMillis;
   readonly connection: ConnectionRecord | undefined;
+  /** Where there is no connection, but was one. */
+  readonly former: FormerConnection | undefined;
+  /** When it began to broadcast, where it does. */
+  readonly onAirSince: WallMillis | undefined;
+}
+
+/** What the next connection of a session counts on from. */
+export interface FormerConnection {
+  readonly number: number;
+  readonly epoch: number;
+  /** Its page has gone, and may be back in a moment: it is being loaded again. */
+  readonly away: boolean;
 }
 
 /** The connection in use of a session: enough to answer STUN and to offer new keys. */

@@ -68,6 +68,8 @@ export function sampleSession(rng: RandomSource, change: Partial<SessionRecord> 
       remoteFingerprint: { algorithm: 'sha-512', digest: randomBytes(rng, 64) },
       remoteAddress: { ip: '2001:db8:1234:5678:9abc:def0:1234:5678', port: 54321 },
     },
+    former: undefined,
+    onAirSince: undefined,
     ...change,
   };
 }
@@ -112,7 +114,12 @@ export function sampleIdentity(rng: RandomSource, sessions = 3): IdentitySnapsho
     },
     tokenKey: Secret.random(32, rng),
     room: sampleRoom(rng),
-    sessions: Array.from({ length: sessions }, () => sampleSession(rng)),
+    sessions: Array.from({ length: sessions }, (_, at) =>
+      sampleSession(rng, {
+        onAirSince: at % 3 === 1 ? SAMPLE_TIME - 60_000 : undefined,
+        former: at % 3 === 2 ? { number: 3, epoch: 12, away: true } : undefined,
+      }),
+    ),
   };
 }
 

@@ -4,8 +4,8 @@ import type { RoomSourceState, RoomState, RoomStreamState } from '../../room/sta
 import type { Address } from '../../transport/address.ts';
 import { type ByteReader, type ByteWriter, decodeUtf8, utf8 } from '../../util/bytes.ts';
 
-/** The first byte of every record. */
-export const RECORD = { server: 1, room: 2, session: 3, peer: 4 } as const;
+/** The first byte of every record. `session2`: a session as format 2 had it. */
+export const RECORD = { server: 1, room: 2, session2: 3, peer: 4, session: 5 } as const;
 
 /** Bytes of a session id. */
 export const SESSION_ID_BYTES = 8;

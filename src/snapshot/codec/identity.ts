@@ -4,7 +4,13 @@ import { DIGEST_BYTES, type Fingerprint } from '../../transport/dtls/fingerprint
 import { ICE_PWD, ICE_UFRAG } from '../../transport/ice/ice-lite.ts';
 import { ByteReader, ByteWriter } from '../../util/bytes.ts';
 import { Secret } from '../../util/secret.ts';
-import type { CertificateRecord, ConnectionRecord, IdentitySnapshot, SessionRecord } from '../schema.ts';
+import type {
+  CertificateRecord,
+  ConnectionRecord,
+  FormerConnection,
+  IdentitySnapshot,
+  SessionRecord,
+} from '../schema.ts';
 import {
   RECORD,
   readAddress,
@@ -83,7 +89,9 @@ export function decodeServer(bytes: Uint8Array): ServerRecord | undefined {
 
 export function decodeSession(bytes: Uint8Array): SessionRecord | undefined {
   const reader = new ByteReader(bytes);
-  if (reader.u8() !== RECORD.session) return undefined;
+  const kind = reader.u8();
+  if (kind !== RECORD.session && kind !== RECORD.session2) return undefined;
+  const has = (): boolean => kind === RECORD.session && readPresence(reader);
   const session: SessionRecord = {
     id: reader.bytes(SESSION_ID_BYTES).slice(),
     tokenHash: reader.bytes(TOKEN_HASH_BYTES).slice(),
@@ -92,6 +100,8 @@ export function decodeSession(bytes: Uint8Array): SessionRecord | undefined {
     capabilities: { rekeyInPlace: readPresence(reader) },
     lastSeenAt: reader.u48(),
     connection: readPresence(reader) ? readConnection(reader) : undefined,
+    former: has() ? readFormer(reader) : undefined,
+    onAirSince: has() ? reader.u48() : undefined,
   };
   return reader.complete ? session : undefined;
 }
@@ -112,7 +122,7 @@ function writeServer(writer: ByteWriter, snapshot: IdentitySnapshot): void {
 }
 
 function writeSession(writer: ByteWriter, session: SessionRecord): void {
-  const { id, tokenHash, nextTokenHash, connection } = session;
+  const { id, tokenHash, nextTokenHash, connection, former, onAirSince } = session;
   if (
     id.length !== SESSION_ID_BYTES ||
     tokenHash.length !== TOKEN_HASH_BYTES ||
@@ -126,7 +136,23 @@ function writeSession(writer: ByteWriter, session: SessionRecord): void {
   writeTime(writer, session.lastSeenAt);
   writer.u8(connection === undefined ? 0 : 1);
   if (connection !== undefined) writeConnection(writer, connection);
+  writer.u8(former === undefined ? 0 : 1);
+  if (former !== undefined) writeFormer(writer, former);
+  writer.u8(onAirSince === undefined ? 0 : 1);
+  if (onAirSince !== undefined) writeTime(writer, onAirSince);
 }
+
+function writeFormer(writer: ByteWriter, { number, epoch, away }: FormerConnection): void {
+  writeUint32(writer, number);
+  writeUint32(writer, epoch);
+  writer.u8(away ? 1 : 0);
+}
+
+const readFormer = (reader: ByteReader): FormerConnection => ({
+  number: reader.u32(),
+  epoch: reader.u32(),
+  away: readPresence(reader),
+});
 
 function writeConnection(writer: ByteWriter, connection: ConnectionRecord): void {
   writeUint32(writer, connection.number);

@@ -2,6 +2,7 @@ import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { runSnapshot } from '../../../src/cli/snapshot.ts';
+import { FORMAT_VERSION } from '../../../src/snapshot/header.ts';
 import type { Inspected } from '../../../src/snapshot/inspect.ts';
 import { sealSnapshot } from '../../../src/snapshot/seal.ts';
 import { fingerprintOf } from '../../../src/transport/dtls/fingerprint.ts';
@@ -39,7 +40,7 @@ describe('rekeycast snapshot inspect', () => {
       {
         path: join(bench.stateDir, 'identity.sealed'),
         kind: 'identity',
-        version: 2,
+        version: FORMAT_VERSION,
         key,
         generation: 1,
         writer: 'authenticated',
@@ -67,7 +68,14 @@ describe('rekeycast snapshot inspect', () => {
   it('says the same to people', async () => {
     const { code, out } = await run('inspect');
     expect(code).toBe(0);
-    for (const words of ['identity, format 2', key, '2 h ago', 'authenticated', '4 records', '4 contexts'])
+    for (const words of [
+      `identity, format ${FORMAT_VERSION}`,
+      key,
+      '2 h ago',
+      'authenticated',
+      '4 records',
+      '4 contexts',
+    ])
       expect(out).toContain(words);
   });
 

@@ -99,6 +99,14 @@ describe('parseServerMessage', () => {
     );
   });
 
+  it('takes the time on air, and does without it where a server of before does not say it', () => {
+    const room = { type: 'room', viewers: 2, onAir: true };
+    for (const onAirSeconds of [undefined, 0, 90])
+      expect(parseServerMessage(JSON.stringify({ ...room, onAirSeconds }))).toBeDefined();
+    for (const onAirSeconds of [null, -1, 1.5, '90'])
+      expect(parseServerMessage(JSON.stringify({ ...room, onAirSeconds }))).toBeUndefined();
+  });
+
   it('rejects text that is no message at all', () => {
     for (const text of ['', '{', 'null', '[]', '"room"', '7', '{"type":"constructor"}', '{"type":"join"}'])
       expect(parseServerMessage(text)).toBeUndefined();

@@ -230,6 +230,34 @@ describe('a first visit', () => {
   });
 });
 
+it('says since when somebody is on air, by the earliest of the reports, which are whole seconds and come late', () => {
+  const driver = new Driver();
+  driver.handle({ kind: 'start' });
+  driver.open();
+  driver.receive(welcome());
+  const tell = (onAir: boolean, onAirSeconds?: number): number | undefined => {
+    driver.receive({
+      type: 'room',
+      viewers: 1,
+      onAir,
+      ...(onAirSeconds === undefined ? {} : { onAirSeconds }),
+    });
+    return driver.page.facts().onAirSince;
+  };
+  const first = driver.now - 90_000;
+  expect(tell(true, 90)).toBe(first);
+  driver.now += 900;
+  expect(tell(true, 90)).toBe(first);
+  driver.now += 900;
+  expect(tell(true, 92)).toBe(driver.now - 92_000);
+  // Its own clock stood still while the machine slept, or another broadcast has begun.
+  expect(tell(true, 7_200)).toBe(driver.now - 7_200_000);
+  expect(tell(true, 1)).toBe(driver.now - 1_000);
+  expect(tell(true)).toBeUndefined();
+  expect(tell(true, 5)).toBe(driver.now - 5_000);
+  expect(tell(false, 0)).toBeUndefined();
+});
+
 describe('a restart of the server', () => {
   it('is survived on the same connection, with the token, the place and new keys', () => {
     const driver = watching();

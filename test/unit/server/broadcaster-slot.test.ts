@@ -23,6 +23,37 @@ it('is free for who asks when its holder was silent for a minute, and open to wh
   expect([states(), slot.nextTimeout()]).toEqual([[true, false, false], 200_000]);
 });
 
+it('counts the time on air from when its holder is connected until that one is silent, or gone', () => {
+  const slot = new BroadcasterSlot();
+  const holder = { ...HOLDER, attached: true } as { current?: object } & Session;
+  slot.take(holder, 0);
+  expect([slot.onAirSince(1_000), slot.onAir]).toEqual([undefined, false]);
+  Object.assign(holder, { current: { role: 'broadcaster' } });
+  expect(slot.onAirSinceOf(holder)).toBeUndefined();
+  expect([slot.onAirSince(2_000), slot.onAirSince(3_000), slot.onAirSinceOf(holder)]).toEqual([
+    2_000, 2_000, 2_000,
+  ]);
+  expect(slot.onAirSinceOf({ ...HOLDER } as unknown as Session)).toBeUndefined();
+  // Its connection is being made anew: still the same broadcast.
+  Object.assign(holder, { current: undefined });
+  expect([slot.onAir, slot.onAirSince(4_000)]).toEqual([true, 2_000]);
+  slot.handleTimeout(60_000);
+  expect([slot.onAir, slot.onAirSince(61_000)]).toEqual([false, undefined]);
+  Object.assign(holder, { current: { role: 'broadcaster' } });
+  slot.heard(holder, 70_000);
+  expect(slot.onAirSince(70_001)).toBe(70_001);
+  slot.release(holder);
+  expect([slot.onAir, slot.onAirSince(80_000)]).toEqual([false, undefined]);
+});
+
+it('goes on counting where the process before has begun', () => {
+  const slot = new BroadcasterSlot();
+  slot.take(HOLDER, 1_000, { onAirSince: -50_000 });
+  expect([slot.onAir, slot.onAirSince(2_000)]).toEqual([true, -50_000]);
+  slot.take({ ...HOLDER } as unknown as Session, 3_000);
+  expect(slot.onAirSince(4_000)).toBeUndefined();
+});
+
 it('is given up when the page and the media of its holder are gone for fifteen seconds, and not before', () => {
   const slot = new BroadcasterSlot();
   slot.take(HOLDER, 1_000);

@@ -84,6 +84,8 @@ const session: fc.Arbitrary<SessionRecord> = fc.record({
     }),
     { nil: undefined },
   ),
+  former: fc.option(fc.record({ number: uint32, epoch: uint32, away: fc.boolean() }), { nil: undefined }),
+  onAirSince: fc.option(time, { nil: undefined }),
 });
 const identity: fc.Arbitrary<IdentitySnapshot> = fc.record({
   certificate: fc.record({

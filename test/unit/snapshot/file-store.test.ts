@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync 
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FileSnapshotStore } from '../../../src/snapshot/file-store.ts';
-import { HEADER_BYTES, parseHeader } from '../../../src/snapshot/header.ts';
+import { FORMAT_VERSION, HEADER_BYTES, parseHeader } from '../../../src/snapshot/header.ts';
 import type { IdentitySnapshot } from '../../../src/snapshot/schema.ts';
 import type { SnapshotStore } from '../../../src/snapshot/store.ts';
 import { toHex } from '../../../src/util/bytes.ts';
@@ -300,11 +300,14 @@ describe('an identity that cannot be opened', () => {
   it('of a newer format is refused in words, and left as it is', async () => {
     const path = join(bench.stateDir, 'identity.sealed');
     const bytes = new Uint8Array(readFileSync(path));
-    bytes[4] = 3;
+    bytes[4] = FORMAT_VERSION + 1;
     const body = bytes.subarray(0, HEADER_BYTES - 8);
     bytes.set(createHash('sha256').update(body).digest().subarray(0, 8), HEADER_BYTES - 8);
     writeFileSync(path, bytes);
-    await expectRefused('SEALED_FILE_INVALID', /newer version \(format 3\)/);
+    await expectRefused(
+      'SEALED_FILE_INVALID',
+      new RegExp(`newer version \\(format ${FORMAT_VERSION + 1}\\)`),
+    );
   });
 
   it('opens again when the key is back', async () => {

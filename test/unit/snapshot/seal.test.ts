@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { SnapshotWriter } from '../../../src/keyring/keyring.ts';
-import { HEADER_BYTES, parseHeader } from '../../../src/snapshot/header.ts';
+import { FORMAT_VERSION, HEADER_BYTES, parseHeader } from '../../../src/snapshot/header.ts';
 import { type OpenResult, openSealed, sealSnapshot } from '../../../src/snapshot/seal.ts';
 import { toHex, utf8 } from '../../../src/util/bytes.ts';
 import { Secret } from '../../../src/util/secret.ts';
@@ -167,9 +167,12 @@ describe('a damaged sealed file', () => {
 
   it('of a newer version is told from a damaged one', () => {
     const bytes = sealSnapshot(key, HEADER, RECORDS);
-    expect(open(withChecksum(bytes, 4, 3))).toEqual({ outcome: 'newer', version: 3 });
+    expect(open(withChecksum(bytes, 4, FORMAT_VERSION + 1))).toEqual({
+      outcome: 'newer',
+      version: FORMAT_VERSION + 1,
+    });
     const damaged = bytes.slice();
-    damaged[4] = 3;
+    damaged[4] = FORMAT_VERSION + 1;
     expect(open(damaged)).toMatchObject({ outcome: 'damaged' });
   });
 
