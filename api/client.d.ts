@@ -57,6 +57,8 @@ interface Facts {
     readonly certificate: CertificateVerdict;
     readonly certificateSource: CertificateDigest['source'] | undefined;
     readonly certificateSha256: string;
+    /** What the browser itself has seen of the server's identity and of new keys. */
+    readonly seal: SealState;
     /** Longest time without a frame (a broadcaster: without a connection) around the last restart. */
     readonly lastGapMs: number | undefined;
     readonly frames: number;
@@ -93,6 +95,17 @@ type Problem = CameraProblem | 'broadcaster-present' | 'room-full' | 'too-many-v
 
 /** What a page is in the room: one broadcasts, the others view. */
 type Role = 'broadcaster' | 'viewer';
+
+/**
+ * What this browser has seen itself of the keys in use:
+ *
+ * - `not-yet`: nothing to compare: the first keys, or the server is away
+ * - `keys-pending`: the server is back, and no new handshake has taken place
+ * - `sealed`: same server, new keys: a handshake since, and in it the certificate of the first one
+ * - `unknown`: new keys, and a certificate that this browser does not let the page compare
+ * - `changed`: another certificate than at first
+ */
+type SealState = 'not-yet' | 'keys-pending' | 'sealed' | 'unknown' | 'changed';
 
 /** A visit of a broadcast, from {@link connect} to {@link Visit.close}. Nothing in it throws: what goes wrong is in its state. */
 interface Visit {

@@ -1,6 +1,7 @@
 import type { Role } from '../signaling/protocol.ts';
 import type { Millis } from '../util/clock.ts';
 import type { CertificateDigest, CertificateVerdict } from './certificate.ts';
+import type { SealState } from './seal.ts';
 
 /**
  * - `connecting`: not taken in yet, or the first connection is not up
@@ -67,6 +68,8 @@ export interface Facts {
   readonly certificate: CertificateVerdict;
   readonly certificateSource: CertificateDigest['source'] | undefined;
   readonly certificateSha256: string;
+  /** What the browser itself has seen of the server's identity and of new keys. */
+  readonly seal: SealState;
   /** Longest time without a frame (a broadcaster: without a connection) around the last restart. */
   readonly lastGapMs: number | undefined;
   readonly frames: number;

@@ -1,5 +1,11 @@
 import type { Millis } from '../util/clock.ts';
 
+/** A time without a frame. */
+export interface Gap {
+  readonly from: Millis;
+  readonly to: Millis;
+}
+
 /** A gap that ended this shortly before the loss was noticed belongs to it. */
 const BEFORE_NOTICED_MS = 1_000;
 /** New keys are in use well before this; gaps that begin later are the network's own. */
@@ -11,12 +17,17 @@ const AFTER_RETURN_MS = 5_000;
  */
 export class GapMeter {
   #last: Millis | undefined;
-  #largestOfLate: { readonly ms: number; readonly endedAt: Millis } | undefined;
+  #largestOfLate: Gap | undefined;
   #windowEnd: Millis | undefined;
-  #longest: number | undefined;
+  #longest: Gap | undefined;
 
-  /** In milliseconds; `undefined` before the first restart. */
+  /** In milliseconds, and 0 where no gap has ended yet; `undefined` before the first restart. */
   get longestMs(): number | undefined {
+    if (this.#windowEnd === undefined) return undefined;
+    return this.#longest === undefined ? 0 : lengthOf(this.#longest);
+  }
+
+  get longest(): Gap | undefined {
     return this.#longest;
   }
 
@@ -29,13 +40,11 @@ export class GapMeter {
 
   /** Nothing was there between these two moments. */
   gap(from: Millis, to: Millis): void {
-    const ms = to - from;
-    if (this.#windowEnd !== undefined && from <= this.#windowEnd) {
-      this.#longest = Math.max(this.#longest ?? 0, ms);
-    }
+    const gap = { from, to };
+    if (this.#windowEnd !== undefined && from <= this.#windowEnd) this.#longest = longer(this.#longest, gap);
     const late = this.#largestOfLate;
-    if (late === undefined || ms >= late.ms || to - late.endedAt > BEFORE_NOTICED_MS) {
-      this.#largestOfLate = { ms, endedAt: to };
+    if (late === undefined || lengthOf(gap) >= lengthOf(late) || to - late.to > BEFORE_NOTICED_MS) {
+      this.#largestOfLate = gap;
     }
   }
 
@@ -47,10 +56,15 @@ export class GapMeter {
   handleLost(now: Millis): void {
     const late = this.#largestOfLate;
     this.#windowEnd = Number.POSITIVE_INFINITY;
-    this.#longest = late !== undefined && now - late.endedAt <= BEFORE_NOTICED_MS ? late.ms : 0;
+    this.#longest = late !== undefined && now - late.to <= BEFORE_NOTICED_MS ? late : undefined;
   }
 
   handleReturned(now: Millis): void {
     if (this.#windowEnd !== undefined) this.#windowEnd = now + AFTER_RETURN_MS;
   }
 }
+
+export const lengthOf = ({ from, to }: Gap): number => to - from;
+
+const longer = (one: Gap | undefined, other: Gap): Gap =>
+  one === undefined || lengthOf(other) > lengthOf(one) ? other : one;

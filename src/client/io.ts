@@ -3,6 +3,7 @@ import type { Millis } from '../util/clock.ts';
 import type { CertificateDigest } from './certificate.ts';
 import type { ApplyOffer, PeerState } from './connections.ts';
 import type { CameraProblem } from './facts.ts';
+import type { NetworkPath } from './outages.ts';
 
 /** What happens to the page. */
 export type PageInput =
@@ -29,7 +30,15 @@ export type PageInput =
   /** A frame was presented at `at`; `peer` is `undefined` for the broadcaster's own preview. */
   | { readonly kind: 'frame'; readonly peer: number | undefined; readonly at: Millis }
   | { readonly kind: 'progress'; readonly peer: number }
-  | { readonly kind: 'certificate'; readonly digest: CertificateDigest }
+  /** `associations`: how often the peer's transport had become connected when its certificate was read. */
+  | {
+      readonly kind: 'certificate';
+      readonly peer: number;
+      readonly associations: number;
+      readonly digest: CertificateDigest;
+    }
+  /** How far it is to the server, now and then. */
+  | { readonly kind: 'path'; readonly peer: number; readonly path: NetworkPath }
   | { readonly kind: 'cameraReady' }
   | { readonly kind: 'cameraGone'; readonly problem: CameraProblem }
   /** The visitor has a token: it came with the link, or was typed in. */

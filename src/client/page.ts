@@ -1,10 +1,9 @@
 import { CLOSE_CODE, type ClientMessage, type Role, type ServerMessage } from '../signaling/protocol.ts';
 import { earliest, type Millis } from '../util/clock.ts';
 import { Casting, type CastingOutput } from './casting.ts';
-import { CertificateWatch } from './certificate.ts';
 import { Connections, type ConnectionsOutput, type OfferMessage, type PeerState } from './connections.ts';
+import { Continuity, type ContinuityReading } from './continuity.ts';
 import type { AccessProblem, Facts, PageState, Problem } from './facts.ts';
-import { GapMeter } from './gaps.ts';
 import type { PageInput, PageOutput } from './io.ts';
 import { Link, type LinkOutput } from './link.ts';
 
@@ -69,8 +68,7 @@ export class Page {
   readonly #link: Link;
   readonly #casting: Casting;
   readonly #connections = new Connections();
-  readonly #gaps = new GapMeter();
-  readonly #certificates = new CertificateWatch();
+  readonly #continuity = new Continuity();
   /** Offers of the present link without an answer: after a reconnect the server makes new ones. */
   readonly #openOffers = new Set<string>();
   #rekeyInPlace: boolean;
@@ -114,9 +112,15 @@ export class Page {
     return this.#outputs.shift();
   }
 
+  /** For the panel: to be read, never written. */
+  get continuity(): ContinuityReading {
+    return this.#continuity;
+  }
+
   facts(): Facts {
     const { role, camera, publishing } = this.#casting;
     const welcome = this.#presence === 'welcome';
+    const { certificates } = this.#continuity.seal;
     return {
       role,
       state: this.#state(),
@@ -126,10 +130,11 @@ export class Page {
       onAirSince: this.#onAirSince,
       restarts: this.#restarts,
       connections: this.#connections.made,
-      certificate: this.#certificates.verdict,
-      certificateSource: this.#certificates.source,
-      certificateSha256: this.#certificates.sha256,
-      lastGapMs: this.#gaps.longestMs,
+      certificate: certificates.verdict,
+      certificateSource: certificates.source,
+      certificateSha256: certificates.sha256,
+      seal: this.#continuity.sealState,
+      lastGapMs: this.#continuity.lastGapMs,
       frames: this.#frames,
       instance: this.#instance,
       problem: this.#problem,
@@ -161,7 +166,7 @@ export class Page {
         this.#link.wake(now);
         break;
       case 'visibility':
-        this.#gaps.pause();
+        this.#continuity.handleVisibility(input.hidden, now);
         this.#connections.handleVisibility(input.hidden);
         break;
       case 'leaving':
@@ -176,6 +181,7 @@ export class Page {
         break;
       case 'transport':
         this.#connections.handleTransport(input.peer, input.connected);
+        this.#continuity.handleTransport(input.peer, input.connected, now);
         break;
       case 'peerState':
         this.#peerState(input.peer, input.state, now);
@@ -187,7 +193,10 @@ export class Page {
         this.#connections.handleProgress(input.peer, now);
         break;
       case 'certificate':
-        this.#certificates.observe(input.digest);
+        this.#continuity.handleCertificate(input.peer, input.associations, input.digest);
+        break;
+      case 'path':
+        if (input.peer === this.#connections.inUse?.peer) this.#continuity.handlePath(input.path);
         break;
       case 'cameraReady':
         this.#casting.handleCameraReady();
@@ -211,18 +220,18 @@ export class Page {
         this.#welcome(message, now);
         break;
       case 'role':
-        this.#roleMayChange(message.role);
+        this.#roleMayChange(message.role, now);
         this.#casting.handleRole(message.role);
         break;
       case 'offer':
-        this.#roleMayChange(message.role);
+        this.#roleMayChange(message.role, now);
         this.#casting.handleOffer(message);
         break;
       case 'relays':
         this.#outputs.push({ kind: 'useRelays', servers: message.servers });
         break;
       case 'keyed':
-        this.#keyed(message.connection, message.epoch);
+        this.#keyed(message.connection, message.epoch, now);
         break;
       case 'close':
         this.#connections.handleClose(message.connection, now);
@@ -244,8 +253,8 @@ export class Page {
     this.#link.setToken(message.token);
     this.#send({ type: 'confirm' });
     this.#connections.handleUp(now);
-    this.#gaps.handleReturned(now);
-    this.#roleMayChange(message.role);
+    this.#continuity.handleTakenBack(restarted, now);
+    this.#roleMayChange(message.role, now);
     this.#casting.handleWelcome(message.role);
   }
 
@@ -255,21 +264,22 @@ export class Page {
     const { onAir, onAirSeconds } = message;
     const timed = onAir && onAirSeconds !== undefined;
     this.#onAirSince = timed ? beganAt(onAirSeconds, this.#onAirSince, now) : undefined;
-    if (!message.onAir) this.#gaps.pause();
+    if (!onAir && this.#casting.role !== 'broadcaster') this.#continuity.handleIdle(now);
     this.#connections.handleOnAir(message.onAir, now);
   }
 
-  #roleMayChange(role: Role): void {
+  #roleMayChange(role: Role, now: Millis): void {
     if (role === this.#casting.role) return;
-    this.#gaps.pause();
+    this.#continuity.handleIdle(now);
     this.#outageFrom = undefined;
   }
 
-  #keyed(connection: number, epoch: number): void {
+  #keyed(connection: number, epoch: number, now: Millis): void {
     const peer = this.#connections.handleKeyed(connection);
     if (peer === undefined) return;
     if (this.#problem !== undefined && PASSING.has(this.#problem)) this.#problem = undefined;
     this.#epoch = Math.max(epoch, this.#epoch ?? 0);
+    this.#continuity.handleKeyed(peer, epoch, now);
     this.#outputs.push({ kind: 'readCertificate', peer });
   }
 
@@ -330,28 +340,34 @@ export class Page {
 
   #peerState(peer: number, state: PeerState, now: Millis): void {
     this.#connections.handlePeerState(peer, state, now);
-    if (state === 'connected') this.#outputs.push({ kind: 'readCertificate', peer });
+    if (state === 'connected') {
+      this.#continuity.handleConnected(peer, now);
+      this.#outputs.push({ kind: 'readCertificate', peer });
+    }
     if (this.#casting.role !== 'broadcaster' || this.#connections.inUse?.peer !== peer) return;
     if (state !== 'connected') this.#outageFrom ??= now;
     else if (this.#outageFrom !== undefined) {
-      this.#gaps.gap(this.#outageFrom, now);
+      this.#continuity.handleDisconnection(this.#outageFrom, now);
       this.#outageFrom = undefined;
     }
   }
 
   #frame(peer: number | undefined, at: Millis, now: Millis): void {
     if (peer === undefined) {
-      if (this.#casting.role === 'broadcaster') this.#frames++;
+      if (this.#casting.role !== 'broadcaster') return;
+      this.#frames++;
+      if (this.#connections.inUse?.state === 'connected') this.#continuity.handlePreview(at, now);
       return;
     }
     this.#connections.handleFrame(peer, now);
     if (this.#casting.role !== 'viewer' || peer !== this.#connections.inUse?.peer) return;
     this.#frames++;
-    this.#gaps.frame(at);
+    this.#continuity.handleFrame(at, now);
   }
 
   #join(now: Millis): void {
     this.#epoch = undefined;
+    this.#continuity.handleJoin();
     this.#connections.beginSession();
     this.#send({ type: 'join', capabilities: { rekeyInPlace: this.#rekeyInPlace } });
     this.#link.expectReply(REPLY_TIMEOUT_MS, now);
@@ -370,22 +386,22 @@ export class Page {
       const fromConnections = rest === undefined ? this.#connections.pollOutput() : undefined;
       if (fromLink !== undefined) this.#fromLink(fromLink, now);
       else if (fromCasting !== undefined) this.#fromCasting(fromCasting, now);
-      else if (fromConnections !== undefined) this.#fromConnections(fromConnections);
+      else if (fromConnections !== undefined) this.#fromConnections(fromConnections, now);
       else return;
     }
   }
 
   #fromLink(output: LinkOutput, now: Millis): void {
     if (output.kind === 'up') {
+      this.#continuity.handleOpen(now);
       if (this.#link.hasToken) this.#link.expectReply(REPLY_TIMEOUT_MS, now);
       else this.#join(now);
     } else if (output.kind === 'lost') {
-      if (this.#presence === 'welcome') this.#presence = 'lost';
+      if (this.#presence === 'welcome') this.#lost(now);
       this.#openOffers.clear();
       this.#casting.handleLost();
       this.#connections.handleDown();
-      this.#gaps.handleLost(now);
-    } else if (output.kind === 'stopped') this.#stop(output.code);
+    } else if (output.kind === 'stopped') this.#stop(output.code, now);
     else this.#outputs.push(output);
   }
 
@@ -397,7 +413,15 @@ export class Page {
     else this.#outputs.push(output);
   }
 
-  #fromConnections(output: ConnectionsOutput): void {
+  #lost(now: Millis): void {
+    this.#presence = 'lost';
+    this.#continuity.handleLost(this.#casting.role ?? 'viewer', this.#epoch, now);
+  }
+
+  #fromConnections(output: ConnectionsOutput, now: Millis): void {
+    if (output.kind === 'apply') this.#continuity.handleOffer(output, now);
+    else if (output.kind === 'show') this.#continuity.handleShown(output.peer);
+    else if (output.kind === 'closePeer') this.#continuity.handleClosed(output.peer);
     if (output.kind === 'inPlaceFailed') this.#rekeyInPlace = false;
     else if (output.kind === 'send') this.#send(output.message);
     else this.#outputs.push(output);
@@ -408,7 +432,7 @@ export class Page {
     this.#connections.handleOffer(offer, now);
   }
 
-  #stop(code: number): void {
+  #stop(code: number, now: Millis): void {
     const locked = code === CLOSE_CODE.locked;
     this.#presence = locked ? 'locked' : 'stopped';
     if (locked) {
@@ -417,6 +441,7 @@ export class Page {
       this.#openOffers.clear();
       if (this.#problem === undefined || !ASKS_FOR_TOKEN.has(this.#problem)) this.#problem = 'token-required';
     } else this.#problem = ENDS.get(code) ?? 'refused';
+    this.#continuity.handleIdle(now);
     this.#connections.handleDown();
     this.#connections.closeAll();
     this.#casting.close();

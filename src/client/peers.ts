@@ -2,6 +2,7 @@ import type { IceServer } from '../signaling/protocol.ts';
 import { type CertificateDigest, fingerprintOf } from './certificate.ts';
 import type { ApplyOffer } from './connections.ts';
 import type { PageInput } from './io.ts';
+import { pathOf } from './network-path.ts';
 
 /** How often decoded media is looked for. A picture on the screen reports itself; this is for hidden pages and for sound only. */
 const PROGRESS_INTERVAL_MS = 1_000;
@@ -16,6 +17,8 @@ interface Peer {
   newestOffer: number;
   decoded: number;
   watched: boolean;
+  /** How often its transport has become connected. */
+  associations: number;
 }
 
 /** The RTCPeerConnections. */
@@ -61,10 +64,11 @@ export class Peers {
 
   /** Reports the certificate that the server has shown in the handshake, or else the one that it announced. */
   async readCertificate(peer: number): Promise<void> {
-    const pc = this.#peers.get(peer)?.pc;
-    if (pc === undefined) return;
+    const entry = this.#peers.get(peer);
+    if (entry === undefined) return;
+    const { pc, associations } = entry;
     const digest = canReadCertificates(pc) ? await transportDigest(pc) : announcedDigest(pc);
-    if (digest !== undefined) this.#emit({ kind: 'certificate', digest });
+    if (digest !== undefined) this.#emit({ kind: 'certificate', peer, associations, digest });
   }
 
   #create(peer: number): Peer {
@@ -81,6 +85,7 @@ export class Peers {
       newestOffer: 0,
       decoded: 0,
       watched: false,
+      associations: 0,
     };
     this.#peers.set(peer, entry);
     return entry;
@@ -115,6 +120,7 @@ export class Peers {
     entry.watched = true;
     transport.addEventListener('statechange', () => {
       const connected = transport.state === 'connected';
+      if (connected) entry.associations++;
       this.#emit({ kind: 'transport', peer, connected });
       if (connected) void this.readCertificate(peer);
     });
@@ -122,8 +128,12 @@ export class Peers {
 
   async #lookForProgress(peer: number): Promise<void> {
     const entry = this.#peers.get(peer);
-    if (entry === undefined || entry.stream.getTracks().length === 0) return;
-    const decoded = countDecoded(await entry.pc.getStats());
+    if (entry === undefined) return;
+    const report = await entry.pc.getStats();
+    const path = pathOf(report);
+    if (path !== undefined) this.#emit({ kind: 'path', peer, path });
+    if (entry.stream.getTracks().length === 0) return;
+    const decoded = countDecoded(report);
     if (decoded > entry.decoded) this.#emit({ kind: 'progress', peer });
     entry.decoded = decoded;
   }

@@ -617,6 +617,196 @@ describe('a token', () => {
   });
 });
 
+describe('the continuity of a visit', () => {
+  const certificate = (associations: number, value = 'aa'): PageInput => ({
+    kind: 'certificate',
+    peer: 1,
+    associations,
+    digest: { algorithm: 'sha-256', value, source: 'transport' },
+  });
+  const transport = (isConnected: boolean): PageInput => ({
+    kind: 'transport',
+    peer: 1,
+    connected: isConnected,
+  });
+
+  /** A viewer whose browser has seen the first handshake. */
+  function sealable(): Driver {
+    const driver = watching();
+    driver.handle(transport(true));
+    driver.handle(certificate(1));
+    driver.handle({ kind: 'path', peer: 1, path: { roundTripMs: 20, local: false } });
+    driver.frames(1, 500);
+    return driver;
+  }
+
+  function restart(driver: Driver): void {
+    driver.outage(700);
+    driver.receive(offer('rekey', { offer: 2, epoch: 1 }));
+    driver.handle(answered(1, 2, 1));
+    driver.receive(welcome({ resumed: true, token: 'token-2', instance: 'instance-2' }));
+  }
+
+  it('has a record of a restart, with its gap, its new keys and the seal', () => {
+    const driver = sealable();
+    const lastFrame = driver.now;
+    restart(driver);
+    const backAt = driver.now;
+    expect(driver.page.facts().seal).toBe('keys-pending');
+    driver.handle(transport(false));
+    driver.advance(30);
+    driver.handle(transport(true));
+    driver.receive({ type: 'keyed', connection: 1, epoch: 1 });
+    driver.handle(certificate(2));
+    const keyedAt = driver.now;
+    driver.advance(40);
+    driver.frame(1);
+    const { continuity } = driver.page;
+    expect(driver.page.facts().seal).toBe('sealed');
+    expect(continuity.outages).toEqual([
+      expect.objectContaining({
+        number: 1,
+        backAt,
+        restarted: true,
+        gap: { from: lastFrame, to: driver.now },
+        path: { roundTripMs: 20, local: false },
+        epochBefore: 0,
+        rekey: { from: backAt, to: keyedAt, way: 'in-place', epoch: 1 },
+      }),
+    ]);
+    expect(driver.page.facts().lastGapMs).toBe(driver.now - lastFrame);
+    expect(continuity.marks(driver.now).map(({ kind }) => kind)).toEqual([
+      'keys',
+      'gone',
+      'back',
+      'keys',
+      'media',
+    ]);
+  });
+
+  it('has no seal from a server that says it has new keys and has done no handshake', () => {
+    const driver = sealable();
+    restart(driver);
+    driver.receive({ type: 'keyed', connection: 1, epoch: 1 });
+    driver.handle(connected(1));
+    driver.handle(certificate(1));
+    driver.frames(1, 3_000);
+    expect(driver.page.facts()).toMatchObject({ epoch: 1, restarts: 1, seal: 'keys-pending' });
+    expect(driver.page.continuity.outages[0]!.rekey).toBeUndefined();
+    expect(driver.page.continuity.marks(driver.now).filter(({ kind }) => kind === 'keys')).toHaveLength(1);
+  });
+
+  it('has a warning where the certificate of the new handshake is another one', () => {
+    const driver = sealable();
+    restart(driver);
+    driver.handle(transport(false));
+    driver.handle(transport(true));
+    driver.receive({ type: 'keyed', connection: 1, epoch: 1 });
+    driver.handle(certificate(2, 'bb'));
+    expect(driver.page.facts().seal).toBe('changed');
+  });
+
+  it('has a mark for keys that are replaced without a restart, and no record', () => {
+    const driver = sealable();
+    driver.receive(offer('rekey', { offer: 2, epoch: 1 }));
+    driver.handle(answered(1, 2, 1));
+    driver.handle(transport(false));
+    driver.receive({ type: 'keyed', connection: 1, epoch: 1 });
+    driver.handle(transport(true));
+    driver.handle(certificate(2));
+    const { continuity } = driver.page;
+    expect(continuity.marks(driver.now)).toMatchObject([
+      { kind: 'keys', epoch: 0 },
+      { kind: 'keys', epoch: 1, at: driver.now },
+    ]);
+    expect(continuity.outages).toEqual([]);
+    expect(driver.page.facts()).toMatchObject({ seal: 'sealed', lastGapMs: undefined });
+  });
+
+  it('knows a second connection from a new session', () => {
+    for (const [way, inTheSameSession] of [
+      ['second-connection', true],
+      ['anew', false],
+    ] as const) {
+      const driver = sealable();
+      driver.outage(100);
+      if (!inTheSameSession) driver.receive({ type: 'error', code: 'TOKEN_UNKNOWN', message: '' });
+      driver.receive(welcome({ resumed: inTheSameSession, instance: 'instance-2' }));
+      const kind = inTheSameSession ? 'replacement' : 'first';
+      driver.receive(offer(kind, { connection: 2, epoch: 1 }));
+      driver.handle(answered(2, 1, 1));
+      driver.handle(connected(2));
+      driver.receive({ type: 'keyed', connection: 2, epoch: 1 });
+      expect(driver.page.continuity.outages[0]!.rekey).toMatchObject({ way, epoch: 1 });
+    }
+  });
+
+  it('counts an attempt in place that failed into the time to new keys', () => {
+    const driver = sealable();
+    restart(driver);
+    const offered = driver.now;
+    driver.advance(500);
+    driver.receive(offer('replacement', { connection: 2, epoch: 2 }));
+    driver.handle(answered(2, 1, 2));
+    driver.handle(connected(2));
+    driver.receive({ type: 'keyed', connection: 2, epoch: 2 });
+    expect(driver.page.continuity.outages[0]!.rekey).toEqual({
+      from: offered,
+      to: offered + 500,
+      way: 'second-connection',
+      epoch: 2,
+    });
+  });
+
+  it('does not take the path of a connection that is not in use, or what a browser says while the server is away', () => {
+    const driver = sealable();
+    driver.handle({ kind: 'path', peer: 9, path: { roundTripMs: 1, local: true } });
+    driver.handle({ kind: 'closed', attempt: driver.attempt, code: 1006 });
+    driver.handle({ kind: 'path', peer: 1, path: { roundTripMs: 900, local: false } });
+    expect(driver.page.continuity.outages[0]!.path?.roundTripMs).toBe(20);
+  });
+
+  it('has no gap on a hidden page, and no frames to speak of', () => {
+    const driver = sealable();
+    driver.handle({ kind: 'visibility', hidden: true });
+    restart(driver);
+    driver.handle({ kind: 'visibility', hidden: false });
+    driver.frame(1);
+    expect(driver.page.continuity.outages[0]!.unwatched).toBe(true);
+    expect(driver.page.facts().lastGapMs).toBeLessThan(50);
+  });
+
+  it('of a broadcaster is that of its connection, and its own picture while that is up', () => {
+    const driver = broadcasting();
+    const preview: PageInput = { kind: 'frame', peer: undefined, at: driver.now };
+    driver.handle(preview);
+    const { timeline } = driver.page.continuity;
+    expect(timeline.bucket(timeline.newest!)?.frames).toBe(1);
+    const downAt = driver.now;
+    driver.handle({ kind: 'peerState', peer: 1, state: 'disconnected' });
+    driver.handle(preview);
+    expect(timeline.bucket(timeline.newest!)?.frames).toBe(1);
+    driver.outage(500);
+    driver.receive(welcome({ role: 'broadcaster', resumed: true, instance: 'instance-2' }));
+    driver.handle(connected(1));
+    expect(driver.page.continuity.outages).toMatchObject([
+      { role: 'broadcaster', gap: { from: downAt, to: driver.now }, unwatched: false },
+    ]);
+    expect(driver.page.facts().lastGapMs).toBe(driver.now - downAt);
+  });
+
+  it('has no outage before the first welcome, and nothing to see after the end', () => {
+    const driver = new Driver();
+    driver.handle({ kind: 'start' });
+    driver.open();
+    driver.handle({ kind: 'closed', attempt: driver.attempt, code: 1006 });
+    expect(driver.page.continuity.outages).toEqual([]);
+    const stopped = watching();
+    stopped.handle({ kind: 'closed', attempt: stopped.attempt, code: CLOSE_CODE.superseded });
+    expect(stopped.page.continuity.timeline.watching).toBe('idle');
+  });
+});
+
 describe('the certificate', () => {
   it('is read when the transport has it: connected, and again at new keys', () => {
     const driver = watching();
@@ -629,6 +819,8 @@ describe('the certificate', () => {
     expect(driver.take()).toEqual([read, read]);
     driver.handle({
       kind: 'certificate',
+      peer: 1,
+      associations: 1,
       digest: { algorithm: 'sha-256', value: 'aa', source: 'transport' },
     });
     expect(driver.page.facts()).toMatchObject({ certificate: 'same', certificateSha256: 'aa' });
