@@ -1,3 +1,4 @@
+import { isIPv4 } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import type * as z from 'zod/mini';
 import { RekeycastError } from './errors.ts';
@@ -204,10 +205,7 @@ export function readConfig(env: Environment): Config {
       audience: values.AUTH_AUDIENCE,
       issuer: values.AUTH_ISSUER,
     }),
-    admin:
-      values.ADMIN_PORT === undefined
-        ? undefined
-        : Object.freeze({ host: values.ADMIN_HOST, port: values.ADMIN_PORT }),
+    admin: adminOf(values),
     tls: tlsOf(values),
     trustedProxies: values.TRUST_PROXY ?? NONE,
     turn: turnOf(values),
@@ -215,6 +213,22 @@ export function readConfig(env: Environment): Config {
     srtpProfiles: values.SRTP_PROFILES,
     logLevel: values.LOG_LEVEL,
   });
+}
+
+function adminOf({ HOST, PORT, ADMIN_HOST: host, ADMIN_PORT: port }: Values): Config['admin'] {
+  if (port === undefined) return undefined;
+  // 0 is any that is free.
+  if (port === 0 || port !== PORT || !overlap(HOST, host)) return Object.freeze({ host, port });
+  throw new RekeycastError(
+    'CONFIG_INVALID',
+    `ADMIN_PORT is ${port}, which is PORT as well: visitors have it. Give it another one, 9464 by custom`,
+  );
+}
+
+/** Whether there is an address at which both would listen. */
+function overlap(one: string, other: string): boolean {
+  const takes = (host: string, asked: string) => host === '::' || (host === '0.0.0.0' && isIPv4(asked));
+  return one === other || takes(one, other) || takes(other, one);
 }
 
 function tlsOf({ TLS_CERT: cert, TLS_KEY: key }: Values): Config['tls'] {

@@ -6,7 +6,7 @@ import {
   MAX_ADMIN_LINE_BYTES,
   parseAdminResponse,
 } from '../keyring/admin-protocol.ts';
-import { readRunFile } from '../snapshot/run-file.ts';
+import { readRunFile, whyUnreadable } from '../snapshot/run-file.ts';
 import { errorCode } from '../util/file-system.ts';
 import { printable } from '../util/printable.ts';
 
@@ -70,7 +70,9 @@ export async function askServerOf(
   timeoutMs?: number,
 ): Promise<AdminAnswer> {
   const socket = readRunFile(stateDir)?.adminSocket;
-  return socket === undefined ? { kind: 'nobody' } : askServer(socket, request, timeoutMs);
+  if (socket !== undefined) return askServer(socket, request, timeoutMs);
+  const why = whyUnreadable(stateDir);
+  return why === undefined ? { kind: 'nobody' } : { kind: 'silent', why };
 }
 
 /** Why it did not do what it was asked, in words; `undefined` where it did. */

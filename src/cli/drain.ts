@@ -5,7 +5,7 @@ import { readConfig } from '../config.ts';
 import { messageOf } from '../errors.ts';
 import type { DrainProgress } from '../keyring/admin-protocol.ts';
 import { readRunFile } from '../snapshot/run-file.ts';
-import { type AdminAnswer, askServer, refusalOf } from './admin-client.ts';
+import { type AdminAnswer, askServer, askServerOf, refusalOf } from './admin-client.ts';
 import { understood } from './call.ts';
 import type { CliIo } from './workplace.ts';
 
@@ -38,8 +38,7 @@ export async function drain(
   if (typeof asked === 'number') return asked;
   const stateDir = resolve(readConfig(env).stateDir);
   const socket = readRunFile(stateDir)?.adminSocket;
-  const answer: AdminAnswer =
-    socket === undefined ? { kind: 'nobody' } : await askServer(socket, { command: 'drain' });
+  const answer = await askServerOf(stateDir, { command: 'drain' });
   const begun = progressIn(answer);
   if (socket === undefined || begun === undefined) {
     const why = refusalOf(answer) ?? 'its answer makes no sense';
@@ -94,6 +93,7 @@ function progressIn(answer: AdminAnswer): DrainProgress | undefined {
 }
 
 function words({ sessions, leftMs }: DrainProgress): string {
+  if (sessions === 0) return 'nobody is left: the server ends now\n';
   const who = sessions === 1 ? '1 visitor is' : `${sessions} visitors are`;
   return `${who} left; the server ends when the last has left, or in ${Math.ceil(leftMs / 1_000)} s\n`;
 }

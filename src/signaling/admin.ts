@@ -1,6 +1,6 @@
 import { chmodSync, rmSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
-import { messageOf } from '../errors.ts';
+import { messageOf, RekeycastError } from '../errors.ts';
 import {
   type AdminRequest,
   type AdminResponse,
@@ -8,6 +8,7 @@ import {
   MAX_ADMIN_LINE_BYTES,
   parseAdminRequest,
 } from '../keyring/admin-protocol.ts';
+import { errorCode } from '../util/file-system.ts';
 
 const IDLE_TIMEOUT_MS = 10_000;
 
@@ -21,16 +22,24 @@ export class AdminSocket {
     this.#server = server;
   }
 
-  /** Whether a server listens there now. The socket of a killed one takes no calls. */
+  /**
+   * Whether a server listens there now. The socket of a killed one takes no calls. Throws `STATE_IN_USE` where that cannot be told, since the
+   * socket is another user's.
+   */
   static isServed(path: string): Promise<boolean> {
-    return new Promise((resolve) => {
+    return new Promise((resolve, reject) => {
       const socket = connect({ path });
       const answer = (served: boolean) => {
         socket.destroy();
         resolve(served);
       };
       socket.once('connect', () => answer(true));
-      socket.once('error', () => answer(false));
+      socket.once('error', (cause) => {
+        const code = errorCode(cause);
+        if (code === 'EACCES' || code === 'EPERM') reject(notOurs(path, cause));
+        // unix(7): it is there, and has more callers than it has taken yet.
+        else answer(code === 'EAGAIN');
+      });
     });
   }
 
@@ -50,6 +59,13 @@ export class AdminSocket {
     this.#server.close();
   }
 }
+
+const notOurs = (path: string, cause: Error): RekeycastError =>
+  new RekeycastError(
+    'STATE_IN_USE',
+    `whether a server runs there cannot be told: ${path} is another user's (${messageOf(cause)}). Run this as the user of that server, or give this one directories of its own`,
+    { cause },
+  );
 
 /** One line in, one line out. */
 function serve(socket: Socket, handle: AdminHandler): void {

@@ -1,8 +1,9 @@
 import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import * as z from 'zod/mini';
+import { messageOf } from '../errors.ts';
 import { decodeUtf8, utf8 } from '../util/bytes.ts';
-import { type FileSystem, nodeFileSystem } from '../util/file-system.ts';
+import { errorCode, type FileSystem, nodeFileSystem } from '../util/file-system.ts';
 import { parseJson } from '../util/json.ts';
 import { isProcessAlive } from '../util/process-alive.ts';
 import { replace } from '../util/replace-file.ts';
@@ -59,6 +60,19 @@ export function readRunFile(stateDir: string, fs: FileSystem = nodeFileSystem): 
     return parsed.success ? parsed.data : undefined;
   } catch {
     return undefined;
+  }
+}
+
+/** What keeps this user from reading it, in words: whether a server runs cannot be told then. `undefined` where it can be read, or is not there. */
+export function whyUnreadable(stateDir: string, fs: FileSystem = nodeFileSystem): string | undefined {
+  try {
+    fs.read(join(stateDir, RUN_FILE), MAX_BYTES);
+    return undefined;
+  } catch (cause) {
+    const code = errorCode(cause);
+    return code === 'EACCES' || code === 'EPERM'
+      ? `whether a server runs cannot be told: the directory is another user's (${messageOf(cause)}). Run this as that user`
+      : undefined;
   }
 }
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { join, resolve } from 'node:path';
 import { messageOf } from '../errors.ts';
-import { type FileSystem, nodeFileSystem } from '../util/file-system.ts';
+import { errorCode, type FileSystem, nodeFileSystem } from '../util/file-system.ts';
 import type { Report } from './store.ts';
 
 /** `f_type` of the file systems that lie in RAM (statfs(2)). A tmpfs may be swapped out: SECURITY.md says what that means. */
@@ -77,10 +77,23 @@ function unsuitable(
     if (found.uid !== uid) return `belongs to user ${found.uid}`;
     const type = fs.type(path);
     if (type === undefined || !RAM_BACKED.has(type >>> 0)) return 'not in RAM (neither tmpfs nor ramfs)';
-    if (prepare && (found.mode & 0o077) !== 0) fs.changeMode(path, RUNTIME_MODE);
-    return undefined;
+    if (!prepare) return undefined;
+    if ((found.mode & 0o077) !== 0) fs.changeMode(path, RUNTIME_MODE);
+    return unwritable(path, fs);
   } catch (cause) {
     return messageOf(cause);
+  }
+}
+
+/** Locks and sockets lie there as well, which take no space: a full one is not this one's business. */
+function unwritable(path: string, fs: FileSystem): string | undefined {
+  const probe = join(path, `probe.${process.pid}.tmp`);
+  try {
+    fs.write(probe, new Uint8Array(0));
+    fs.remove(probe);
+    return undefined;
+  } catch (cause) {
+    return errorCode(cause) === 'ENOSPC' ? undefined : messageOf(cause);
   }
 }
 

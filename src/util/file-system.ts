@@ -20,6 +20,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { open } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
 
 const { O_APPEND, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY } = constants;
 
@@ -196,7 +197,11 @@ export const nodeFileSystem: FileSystem = {
     }
   },
   makeDirectory: (path, mode) => {
-    mkdirSync(path, { recursive: true, mode });
+    const missing: string[] = [];
+    for (let at = resolve(path); statSync(at, { throwIfNoEntry: false }) === undefined; at = dirname(at))
+      missing.unshift(at);
+    // Not Node's `recursive`: where the kernel makes none in a directory that is there (/proc), that one tries for ever.
+    for (const directory of missing.length === 0 ? [path] : missing) makeOneDirectory(directory, mode);
   },
   changeMode: chmodSync,
   type: (path) => {
@@ -242,6 +247,16 @@ function describe(stat: BigIntStats | undefined): FileInfo | undefined {
 
 const stampOf = ({ ino, ctimeNs }: BigIntStats): string =>
   [ino, ctimeNs].map((part) => BigInt.asUintN(64, part).toString(16).padStart(16, '0')).join('');
+
+/** Another process may have made it in the same instant. */
+function makeOneDirectory(path: string, mode: number): void {
+  try {
+    mkdirSync(path, { mode });
+  } catch (cause) {
+    if (errorCode(cause) !== 'EEXIST' || !statSync(path, { throwIfNoEntry: false })?.isDirectory())
+      throw cause;
+  }
+}
 
 const NO_HARD_LINKS = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK']);
 

@@ -45,6 +45,17 @@ describe('a server that cannot start says why', { timeout: 60_000 }, () => {
     expect(run.stderr).toContain(name);
   });
 
+  it.each(['STATE_DIR', 'KEYS_DIR'])('because %s cannot be made', async (name) => {
+    const run = await failedStart(await prepareServer({ env: { [name]: '/proc/none' } }));
+    expect(run.stderr).toContain('/proc/none');
+    expect(run.stderr).toMatch(/cannot be used: ENOENT/);
+  });
+
+  it('because the port of monitoring is that of visitors', async () => {
+    const run = await failedStart(await prepareServer({ env: { PORT: '9464', ADMIN_PORT: '9464' } }));
+    expect(run.stderr).toContain('ADMIN_PORT is 9464, which is PORT as well');
+  });
+
   it('because it cannot write down where it is asked, and leaves nothing that keeps the next one out', async () => {
     const server = await stoppedServer();
     const inTheWay = join(server.directories.state, 'server.json');

@@ -166,6 +166,27 @@ describe('readConfig', () => {
   });
 });
 
+describe('the admin address', () => {
+  it.each([
+    { PORT: '8080', ADMIN_PORT: '9464' },
+    { PORT: '0', ADMIN_PORT: '0' },
+    { HOST: '192.0.2.1', PORT: '9464', ADMIN_PORT: '9464' },
+    { HOST: '0.0.0.0', PORT: '9464', ADMIN_HOST: '::1', ADMIN_PORT: '9464' },
+  ])('may lie beside that of visitors: %j', (env) => {
+    expect(readConfig(env).admin?.port).toBe(Number(env.ADMIN_PORT));
+  });
+
+  it.each([
+    { ADMIN_PORT: '8080' },
+    { PORT: '9464', ADMIN_PORT: '9464' },
+    { HOST: '::', PORT: '9464', ADMIN_PORT: '9464' },
+    { HOST: '::1', PORT: '9464', ADMIN_HOST: '::', ADMIN_PORT: '9464' },
+    { HOST: '192.0.2.1', PORT: '9464', ADMIN_HOST: '192.0.2.1', ADMIN_PORT: '9464' },
+  ])('cannot be that of visitors: %j', (env) => {
+    expect(() => readConfig(env)).toThrow(`ADMIN_PORT is ${env.ADMIN_PORT}, which is PORT as well`);
+  });
+});
+
 describe('a certificate', () => {
   it('has a key', () => {
     expect(readConfig({ TLS_CERT: '/c', TLS_KEY: '/k' }).tls).toEqual({ cert: '/c', key: '/k' });

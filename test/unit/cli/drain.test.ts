@@ -23,6 +23,11 @@ describe('rekeycast drain', () => {
     expect(asked.map(({ command }) => command)).toEqual(['drain', 'drain']);
   });
 
+  it('says so where nobody is left', async () => {
+    await servers.start(() => draining(0));
+    expect((await run()).out).toBe('nobody is left: the server ends now\n');
+  });
+
   it('waits until the server has ended, and shows each change', async () => {
     const left = [2, 2, 2, 1, 1, 0];
     const asked = await servers.start(async () => {

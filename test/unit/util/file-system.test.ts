@@ -123,3 +123,32 @@ describe.each(names)('%s in the place of a file', (name) => {
     expect(readFileSync(elsewhere, 'utf8')).toBe('not ours');
   });
 });
+
+describe('a directory', () => {
+  const deep = () => join(root.path, 'a', 'b', 'c');
+
+  it('is made with those that it lies in, closed as it is told, and again without a word', () => {
+    for (let times = 0; times < 2; times++) fs.makeDirectory(deep(), 0o700);
+    expect(lstatSync(deep()).mode & 0o777).toBe(0o700);
+    expect(readdirSync(deep())).toEqual([]);
+  });
+
+  it('is none where a file is in its way, or in the way to it', () => {
+    fs.write(path, utf8('a file'));
+    expect(() => fs.makeDirectory(path, 0o700)).toThrow(expect.objectContaining({ code: 'EEXIST' }));
+    expect(() => fs.makeDirectory(join(path, 'in', 'it'), 0o700)).toThrow(
+      expect.objectContaining({ code: 'ENOTDIR' }),
+    );
+  });
+
+  it('is none where a link leads nowhere', () => {
+    symlinkSync(join(root.path, 'nowhere'), path);
+    expect(() => fs.makeDirectory(path, 0o700)).toThrow(expect.objectContaining({ code: 'EEXIST' }));
+  });
+
+  it.runIf(process.platform === 'linux')('that the kernel makes nobody is told at once', () => {
+    expect(() => fs.makeDirectory('/proc/none/deeper', 0o700)).toThrow(
+      expect.objectContaining({ code: 'ENOENT' }),
+    );
+  });
+});
