@@ -13,6 +13,8 @@ interface Admission {
     readonly right: Right;
     /** After that nothing new may be begun with it: neither a visit nor a broadcast. What has begun goes on. */
     readonly until: WallMillis | undefined;
+    /** It came with PUBLISH_TOKEN itself. */
+    readonly byPublishToken?: boolean;
 }
 
 /** What an answer says of the other side. */
@@ -272,6 +274,8 @@ interface Config {
     } | undefined;
     readonly videoCodecs: readonly VideoCodec[];
     readonly srtpProfiles: readonly SrtpProfile[];
+    /** The page has buttons that kill, deploy and rotate, for who may press them. */
+    readonly demoControls: boolean;
     readonly logLevel: string;
 }
 
@@ -301,6 +305,25 @@ declare class Counters<Reason extends string> {
     absorb(other: Counters<Reason>): void;
     get total(): number;
     toJSON(): Record<string, number>;
+}
+
+/** What the buttons of a demonstration do to the server. */
+declare const DEMO_ACTIONS: readonly ['kill', 'deploy', 'rotate'];
+
+type DemoAction = (typeof DEMO_ACTIONS)[number];
+
+/** What has come of one. `words` are for the visitor. */
+interface DemoOutcome {
+    readonly done: boolean;
+    readonly words: string;
+}
+
+/** By what the buttons of a demonstration work: somebody outside of this process, who starts the next one. */
+interface DemoWorks {
+    /** Resolves with what has come of it; after a deploy that went well, nobody is left to hear it. */
+    ask(action: Exclude<DemoAction, 'kill'>): Promise<DemoOutcome>;
+    /** Ends this process, as `kill -9` does. */
+    die(): Promise<void>;
 }
 
 /** Why a server has had enough: the last visitor has left, or some have stayed for too long. */
@@ -823,7 +846,17 @@ type ServerMessage =
     readonly viewers: number;
     readonly onAir: boolean;
     readonly onAirSeconds?: number;
-} | {
+}
+/** Behind `welcome`, to who may press: the buttons that do something now. None while one of them is under way. */
+ | {
+    readonly type: 'demo';
+    readonly actions: readonly DemoAction[];
+}
+/** To the same. A server that was killed or replaced says nothing: the next one says `welcome`. */
+ | ({
+    readonly type: 'demo-outcome';
+    readonly action: DemoAction;
+} & DemoOutcome) | {
     readonly type: 'error';
     readonly code: SignalingErrorCode;
     readonly message: string;
@@ -1035,6 +1068,8 @@ interface StartOptions extends StorageOptions {
     readonly inherited?: InheritedSockets;
     /** Lets a server that runs on these directories go on until this one has loaded what it needs. When this resolves, it has let go of all it has. */
     readonly takeOver?: () => Promise<void>;
+    /** Works the buttons of a demonstration; there are none where it is absent. */
+    readonly demo?: DemoWorks;
     /** Ends the start, which throws its reason, unless a snapshot has been taken already: then the server starts, and can be shut down. */
     readonly stop?: AbortSignal;
 }

@@ -84,6 +84,8 @@ export interface Config {
     | undefined;
   readonly videoCodecs: readonly VideoCodec[];
   readonly srtpProfiles: readonly SrtpProfile[];
+  /** The page has buttons that kill, deploy and rotate, for who may press them. */
+  readonly demoControls: boolean;
   readonly logLevel: string;
 }
 
@@ -152,6 +154,7 @@ export const SETTINGS = {
   TURN_TTL: { takes: duration('1m'), default: '24h' },
   VIDEO_CODECS: { takes: listOf(['VP8', 'H264']), default: 'VP8,H264' },
   SRTP_PROFILES: { takes: listOf(PROFILE_NAMES), default: PROFILE_NAMES.join(',') },
+  DEMO_CONTROLS: { takes: oneOf(['0', '1']), default: '0' },
   LOG_LEVEL: {
     takes: oneOf(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']),
     default: 'info',
@@ -211,6 +214,7 @@ export function readConfig(env: Environment): Config {
     turn: turnOf(values),
     videoCodecs: values.VIDEO_CODECS,
     srtpProfiles: values.SRTP_PROFILES,
+    demoControls: values.DEMO_CONTROLS === '1',
     logLevel: values.LOG_LEVEL,
   });
 }

@@ -32,6 +32,11 @@ async function main(argv: readonly string[]): Promise<number> {
       // Where Node can (22.8 and later), compiled code is kept beside the program: a restart is shorter by what compiling takes. Not in
       // Node's default place, a directory of /tmp that another user could have laid.
       (module as CompileCache).enableCompileCache?.(fileURLToPath(new URL('.cache', import.meta.url)));
+      if (process.env.DEMO_CONTROLS) {
+        const { superviseWhereWanted } = await import('./supervise.ts');
+        const code = await superviseWhereWanted(rest, process.env);
+        if (code !== undefined) return code;
+      }
       const { serve } = await import('./serve.ts');
       return serve(rest, warnings);
     }

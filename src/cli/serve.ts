@@ -4,6 +4,7 @@ import { findSlips, readConfig } from '../config.ts';
 import { createLog } from '../log.ts';
 import { inheritedSockets, LISTEN_VARIABLES } from '../server/inherited-sockets.ts';
 import { type RunningServer, startServer } from '../server/server.ts';
+import { demoChannel, SUPERVISED } from './demo-channel.ts';
 import { notifyServiceManager } from './service-manager.ts';
 import { findPredecessor, type Takeover } from './takeover.ts';
 
@@ -18,6 +19,9 @@ Usage:
 
 Settings are environment variables; see docs/configuration.md. SIGTERM and SIGINT end it, and nobody is lost; a second one ends it at once.
 `;
+
+/** Why a server ends whose supervisor has: nobody would start it again, and nobody would pass a signal on to it. */
+const SUPERVISOR_GONE = 'supervisor-gone';
 
 /** `rekeycast serve`: runs until SIGTERM or SIGINT. A second signal ends it at once. `warnings` are for the log. */
 export async function serve(argv: readonly string[], warnings: readonly string[] = []): Promise<number> {
@@ -36,9 +40,10 @@ export async function serve(argv: readonly string[], warnings: readonly string[]
   if (inspector.url() !== undefined)
     log.warn({ event: 'inspector' }, 'a debugger may attach (--inspect): whoever does reads every key');
   // The order matters only to people: the signal handlers have to be there before anybody can see that the server is.
-  const stop = stopOnSignal();
+  const { stop, end } = stopOnSignal();
   const inherited = inheritedSockets(process.env, process.pid);
-  for (const name of LISTEN_VARIABLES) delete process.env[name];
+  const demo = config.demoControls ? demoChannel(process.env, () => end(SUPERVISOR_GONE)) : undefined;
+  for (const name of [...LISTEN_VARIABLES, SUPERVISED]) delete process.env[name];
   if (inherited.ignored !== undefined) log.warn({ event: 'sockets-ignored' }, inherited.ignored);
   let takeover: Takeover | undefined;
   let server: RunningServer;
@@ -49,6 +54,7 @@ export async function serve(argv: readonly string[], warnings: readonly string[]
       inherited,
       stop,
       ...(found === undefined ? {} : { takeOver: () => found.take() }),
+      ...(demo === undefined ? {} : { demo }),
     });
   } catch (error) {
     if (takeover !== undefined) log.error({ event: 'takeover-failed' }, takeover.standing);
@@ -67,6 +73,7 @@ export async function serve(argv: readonly string[], warnings: readonly string[]
   process.stdout.write(
     `Open ${config.tls === undefined ? 'http' : 'https'}://${host.includes(':') ? `[${host}]` : host}:${server.port} to access this demo\n`,
   );
+  demo?.ready();
   notifyServiceManager(['READY=1'], process.env).then((problem) => {
     if (problem === undefined) return;
     log.error(
@@ -80,7 +87,8 @@ export async function serve(argv: readonly string[], warnings: readonly string[]
     server.drained,
     server.handedOver.then(() => 'handed-over'),
   ]);
-  log.info({ event: 'stopping', ...(reason === undefined ? { signal: stop.reason } : { reason }) });
+  const why = reason ?? (demo !== undefined && stop.reason === SUPERVISOR_GONE ? SUPERVISOR_GONE : undefined);
+  log.info({ event: 'stopping', ...(why === undefined ? { signal: stop.reason } : { reason: why }) });
   await server.shutdown();
   return leaveSoon();
 }
@@ -88,8 +96,8 @@ export async function serve(argv: readonly string[], warnings: readonly string[]
 /** What still holds the process when all is written (a page that does not close, a key command that hangs) does not hold it for longer. */
 const LINGER_MS = 300;
 
-/** Given by the first signal, with its name as the reason; the second one ends the process at once. */
-function stopOnSignal(): AbortSignal {
+/** Given by the first signal, or by `end`, with its name as the reason; the second signal ends the process at once. */
+function stopOnSignal(): { readonly stop: AbortSignal; readonly end: (reason: string) => void } {
   const stop = new AbortController();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
@@ -97,7 +105,7 @@ function stopOnSignal(): AbortSignal {
       stop.abort(signal);
     });
   }
-  return stop.signal;
+  return { stop: stop.signal, end: (reason) => stop.abort(reason) };
 }
 
 function leaveSoon(): number {

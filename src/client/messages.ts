@@ -1,4 +1,9 @@
-import type { IceServer, ServerMessage, SignalingErrorCode } from '../signaling/protocol.ts';
+import {
+  DEMO_ACTIONS,
+  type IceServer,
+  type ServerMessage,
+  type SignalingErrorCode,
+} from '../signaling/protocol.ts';
 
 type Fields = Record<string, unknown>;
 
@@ -29,6 +34,8 @@ const isServers = (value: unknown): boolean =>
     (server: Partial<IceServer> | null) =>
       isTexts(server?.urls) && isText(server?.username) && isText(server?.credential),
   );
+const isAction = (value: unknown): boolean => DEMO_ACTIONS.some((action) => action === value);
+const isActions = (value: unknown): boolean => Array.isArray(value) && value.every(isAction);
 const isErrorCode = (value: unknown): boolean => ERROR_CODES.has(value as SignalingErrorCode);
 
 const ERROR_CODES: ReadonlySet<SignalingErrorCode> = new Set([
@@ -63,6 +70,8 @@ const SHAPE_OF: { readonly [Type in ServerMessage['type']]: Shape<Type> } = {
   keyed: { connection: isCount, epoch: isCount },
   close: { connection: isCount },
   room: { viewers: isCount, onAir: isFlag, onAirSeconds: isCountOrAbsent },
+  demo: { actions: isActions },
+  'demo-outcome': { action: isAction, done: isFlag, words: isText },
   error: { code: isErrorCode, message: isText },
 };
 

@@ -22,6 +22,7 @@ export const AUDIT_EVENTS = [
   'session-resumed',
   'token-refused',
   'rekey-ordered',
+  'demo-ordered',
   'rekey-started',
   'keyed',
   'stale-keys-destroyed',

@@ -27,6 +27,7 @@ import { AdminHttp } from '../signaling/admin-http.ts';
 import type { Access } from '../signaling/admission.ts';
 import { HttpPort, type RequestHandler } from '../signaling/http.ts';
 import { KnownOrigins } from '../signaling/origin.ts';
+import type { ServerMessage } from '../signaling/protocol.ts';
 import type { Refusal } from '../signaling/refusal.ts';
 import { TlsSource } from '../signaling/tls.ts';
 import { TrustedProxies } from '../signaling/visit.ts';
@@ -45,12 +46,14 @@ import { Broadcast } from './broadcast.ts';
 import type { BroadcastEvent } from './broadcast-io.ts';
 import { createCertificate, signingKey } from './certificate.ts';
 import { CertificateKeeper, describeCertificate } from './certificate-keeper.ts';
+import { DemoDesk, type DemoWorks } from './demo-desk.ts';
 import { DirectoryLock } from './directory-lock.ts';
 import { Drain, type DrainEnd } from './drain.ts';
 import { ForeignNames } from './foreign-names.ts';
 import { IdentityWriter } from './identity-writer.ts';
 import type { InheritedSockets } from './inherited-sockets.ts';
 import { MediaWriter } from './media-writer.ts';
+import type { PageId } from './page-bindings.ts';
 import { serverFacts } from './server-facts.ts';
 import { claimStorage, openStorage, type Storage, type StorageOptions } from './storage.ts';
 import { openTurn, type RelaysFor } from './turn.ts';
@@ -110,6 +113,8 @@ export interface StartOptions extends StorageOptions {
   readonly inherited?: InheritedSockets;
   /** Lets a server that runs on these directories go on until this one has loaded what it needs. When this resolves, it has let go of all it has. */
   readonly takeOver?: () => Promise<void>;
+  /** Works the buttons of a demonstration; there are none where it is absent. */
+  readonly demo?: DemoWorks;
   /** Ends the start, which throws its reason, unless a snapshot has been taken already: then the server starts, and can be shut down. */
   readonly stop?: AbortSignal;
 }
@@ -161,6 +166,7 @@ class Server implements RunningServer {
     replace: (certificate) => this.#replaceCertificate(certificate),
   });
   #shutdown: Promise<void> | undefined;
+  readonly #demo: DemoDesk | undefined;
   readonly #drain = new Drain(() => this.#countSessions());
   #handingOver = false;
   readonly #handedOver = deferred<void>();
@@ -170,7 +176,11 @@ class Server implements RunningServer {
   #timerAt: Millis | undefined;
   readonly #intervals: NodeJS.Timeout[] = [];
 
-  constructor(config: Config, log: Logger, { inherited = {}, stop, takeOver, ...storage }: StartOptions) {
+  constructor(
+    config: Config,
+    log: Logger,
+    { inherited = {}, stop, takeOver, demo, ...storage }: StartOptions,
+  ) {
     this.#storageOptions = storage;
     this.#config = config;
     this.#log = log;
@@ -181,6 +191,7 @@ class Server implements RunningServer {
     this.#origins = new KnownOrigins(config.publicOrigins, hostname());
     this.#access = openAccess(config.access);
     this.#relaysFor = config.turn && openTurn(config.turn);
+    this.#demo = demo && this.#openDemo(demo);
   }
 
   get port(): number {
@@ -321,15 +332,32 @@ class Server implements RunningServer {
         this.#run((now) => this.#broadcast.openPage(page, token, position, now)),
       message: (page, message) => this.#run((now) => this.#broadcast.handleMessage(page.id, message, now)),
       closed: (page) => this.#run((now) => this.#broadcast.closePage(page.id, now)),
+      pressed: (_page, action) => void this.#demo?.press(action),
     };
     this.#pages = new PageSockets(events, this.#origins, {
       access: this.#access,
       pagesPerAddress: this.#config.limits.connectionsPerAddress,
+      demo: this.#demo !== undefined,
     });
     return createSite(PUBLIC, () => this.#ready, {
       https: this.#tls !== undefined,
       isDraining: () => this.#drain.hasBegun && this.#shutdown === undefined,
       allows: (origin, host) => this.#origins.allows(origin, host),
+    });
+  }
+
+  #openDemo(works: DemoWorks): DemoDesk {
+    return new DemoDesk({
+      works,
+      tell: (message) => this.#pages?.tellPresenters(message),
+      note: (action) => {
+        this.#log.warn(
+          { event: 'demo-ordered', action },
+          'a visitor has pressed a button of the demonstration',
+        );
+        this.#audit.note('demo-ordered', { action });
+        return Promise.race([this.#storage.audit.flush(), elapsed(FLUSH_PATIENCE_MS)]);
+      },
     });
   }
 
@@ -682,8 +710,8 @@ class Server implements RunningServer {
           break;
         case 'message': {
           const { page, message } = output;
-          if (output.afterWrite) this.#identity.afterWrite(() => this.#pages?.page(page)?.send(message));
-          else this.#pages?.page(page)?.send(message);
+          if (output.afterWrite) this.#identity.afterWrite(() => this.#tell(page, message));
+          else this.#tell(page, message);
           break;
         }
         case 'disconnect':
@@ -701,6 +729,13 @@ class Server implements RunningServer {
       }
     }
     this.#arm();
+  }
+
+  #tell(id: PageId, message: ServerMessage): void {
+    const page = this.#pages?.page(id);
+    page?.send(message);
+    if (message.type === 'welcome' && page?.presents && this.#demo !== undefined)
+      page.send(this.#demo.offer());
   }
 
   #arm(): void {

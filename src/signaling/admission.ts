@@ -11,6 +11,8 @@ export interface Admission {
   readonly right: Right;
   /** After that nothing new may be begun with it: neither a visit nor a broadcast. What has begun goes on. */
   readonly until: WallMillis | undefined;
+  /** It came with PUBLISH_TOKEN itself. */
+  readonly byPublishToken?: boolean;
 }
 
 export type Verdict =
@@ -66,7 +68,7 @@ export class Access {
     const digest = this.#digest(utf8(token));
     const publishes = isSame(this.#publish, digest);
     const views = isSame(this.#view, digest);
-    if (publishes) return admit('publish');
+    if (publishes) return { admits: { right: 'publish', until: undefined, byPublishToken: true } };
     if (views) return admit(keepsPublishing ? 'view' : 'publish');
     return this.#keys !== undefined && SIGNED.test(token) ? this.#keys.judge(token) : WRONG;
   }

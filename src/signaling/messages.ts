@@ -1,5 +1,5 @@
 import * as z from 'zod/mini';
-import { type ClientMessage, MAX_MESSAGE_BYTES } from './protocol.ts';
+import { DEMO_ACTIONS, MAX_MESSAGE_BYTES, type PageMessage } from './protocol.ts';
 
 /** Longest SDP of an answer, in characters. Browsers' are about 3,000 here. */
 const MAX_SDP = 32 * 1024;
@@ -20,10 +20,11 @@ const clientMessage = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('publish') }),
   z.strictObject({ type: z.literal('decline'), reason: z.string().check(z.maxLength(200)) }),
   z.strictObject({ type: z.literal('leave') }),
+  z.strictObject({ type: z.literal('demo'), action: z.enum(DEMO_ACTIONS) }),
 ]);
 
 /** A message from a page, or `undefined` where it is none. */
-export function parseClientMessage(text: string): ClientMessage | undefined {
+export function parseClientMessage(text: string): PageMessage | undefined {
   if (text.length > MAX_MESSAGE_BYTES) return undefined;
   try {
     const result = clientMessage.safeParse(JSON.parse(text));

@@ -8,6 +8,7 @@
  *   confirm ─────────────────────────────▶                         (after each welcome)
  *   answer ──────────────────────────────▶ keyed                   (each new epoch)
  *   playing ─────────────────────────────▶ close{old connection}   (after a replacement)
+ *   demo ────────────────────────────────▶ demo, demo-outcome      (where the server has offered it, behind welcome)
  */
 
 /** The WebSocket subprotocol. */
@@ -82,6 +83,25 @@ export type ClientMessage =
   | { readonly type: 'decline'; readonly reason: string }
   | { readonly type: 'leave' };
 
+/** What the buttons of a demonstration do to the server. */
+export const DEMO_ACTIONS = ['kill', 'deploy', 'rotate'] as const;
+export type DemoAction = (typeof DEMO_ACTIONS)[number];
+
+/** What has come of one. `words` are for the visitor. */
+export interface DemoOutcome {
+  readonly done: boolean;
+  readonly words: string;
+}
+
+/** A button of the demonstration, where the server has offered them. */
+interface DemoPress {
+  readonly type: 'demo';
+  readonly action: DemoAction;
+}
+
+/** All that a page may say. */
+export type PageMessage = ClientMessage | DemoPress;
+
 /** As `RTCIceServer` has it. */
 export interface IceServer {
   readonly urls: readonly string[];
@@ -126,6 +146,10 @@ export type ServerMessage =
       readonly onAir: boolean;
       readonly onAirSeconds?: number;
     }
+  /** Behind `welcome`, to who may press: the buttons that do something now. None while one of them is under way. */
+  | { readonly type: 'demo'; readonly actions: readonly DemoAction[] }
+  /** To the same. A server that was killed or replaced says nothing: the next one says `welcome`. */
+  | ({ readonly type: 'demo-outcome'; readonly action: DemoAction } & DemoOutcome)
   | { readonly type: 'error'; readonly code: SignalingErrorCode; readonly message: string };
 
 export type SignalingErrorCode =

@@ -7,6 +7,8 @@ export interface Visit {
   /** The Host that it asks for; `undefined` where it says none. */
   readonly host: string | undefined;
   readonly scheme: 'http' | 'https';
+  /** It comes from this machine for sure, and asks for it by a name or an address of loopback. */
+  readonly local: boolean;
 }
 
 /** Longer lists are nobody's who means well. */
@@ -37,12 +39,20 @@ export class TrustedProxies {
     const { socket, headers } = request;
     const nearest = unmap(socket.remoteAddress ?? '');
     const scheme = 'encrypted' in socket ? 'https' : 'http';
-    if (!this.trusts(nearest)) return { address: nearest, host: headers.host, scheme };
+    if (!this.trusts(nearest)) {
+      // A proxy or a tunnel on this machine, of which nobody has told us, asks for somebody else.
+      const local = isLoopback(nearest) && isLoopbackName(headers.host) && !isForwarded(headers);
+      return { address: nearest, host: headers.host, scheme, local };
+    }
     const proto = last(headers['x-forwarded-proto'])?.toLowerCase();
+    const hops = listOf(headers['x-forwarded-for']);
+    const host = last(headers['x-forwarded-host']) ?? headers.host;
     return {
-      address: this.#visitorBehind(nearest, listOf(headers['x-forwarded-for'])),
-      host: last(headers['x-forwarded-host']) ?? headers.host,
+      address: this.#visitorBehind(nearest, hops),
+      host,
       scheme: proto === 'http' || proto === 'https' ? proto : scheme,
+      // A proxy that does not say for whom it asks may ask for anybody.
+      local: hops.length > 0 && hops.every((hop) => isLoopback(addressOf(hop))) && isLoopbackName(host),
     };
   }
 
@@ -98,6 +108,20 @@ function addressOf(hop: string): string | undefined {
   const address = unmap(bracketed ?? withPort ?? hop);
   return isIP(address) === 0 || address.includes('%') ? undefined : address;
 }
+
+const isLoopback = (address: string | undefined): boolean =>
+  address === '::1' || (address !== undefined && isIP(address) === 4 && address.startsWith('127.'));
+
+/** RFC 6761 §6.3. Others can lead here what asks for another name: a tunnel, a name server. */
+const isLoopbackName = (host = ''): boolean => {
+  const name = host.toLowerCase().replace(/:\d{1,5}$/, '');
+  return name === 'localhost' || name.endsWith('.localhost') || name === '[::1]' || isLoopback(name);
+};
+
+/** What proxies and tunnels say of those for whom they ask; browsers say none of it. */
+const FORWARDED = ['forwarded', 'via', 'x-real-ip', 'cf-connecting-ip', 'true-client-ip'];
+const isForwarded = (headers: IncomingMessage['headers']): boolean =>
+  Object.keys(headers).some((name) => name.startsWith('x-forwarded-') || FORWARDED.includes(name));
 
 /** A socket for both families shows IPv4 as mapped addresses (RFC 4291 §2.5.5.2). */
 const unmap = (address: string): string => /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1] ?? address;

@@ -12,6 +12,7 @@ import {
   ACCESS_SUBPROTOCOL_PREFIX,
   CLOSE_CODE,
   type ClientMessage,
+  type DemoAction,
   MAX_MESSAGE_BYTES,
   type PagePosition,
   parsePosition,
@@ -39,6 +40,8 @@ export interface PageEvents {
   /** The handshake is done; what is sent before this returns rides right behind it. */
   opened(page: Page, token: string | undefined, position: PagePosition | undefined): void;
   message(page: Page, message: ClientMessage): void;
+  /** A button of the demonstration, by a page that may. */
+  pressed?(page: Page, action: DemoAction): void;
   closed(page: Page): void;
 }
 
@@ -48,6 +51,8 @@ export class Page {
   /** Whose it is, for the shares: see {@link ownerOf}. */
   readonly owner: string;
   readonly admission: Admission;
+  /** May press the buttons of the demonstration. */
+  readonly presents: boolean;
   readonly #socket: WebSocket;
   alive = true;
   /** It has said something that the protocol knows. */
@@ -56,10 +61,11 @@ export class Page {
   #beats = 0;
   readonly #messages = new Budget(BURST, PER_SECOND);
 
-  constructor(id: number, owner: string, admission: Admission, socket: WebSocket) {
+  constructor(id: number, owner: string, admission: Admission, socket: WebSocket, presents = false) {
     this.id = id;
     this.owner = owner;
     this.admission = admission;
+    this.presents = presents;
     this.#socket = socket;
   }
 
@@ -101,17 +107,20 @@ export interface PageSocketsOptions {
   readonly access?: Access;
   /** WebSockets at a time of one address. Behind a proxy its connections say nothing of whose they are. */
   readonly pagesPerAddress?: number | undefined;
+  /** There are buttons for a demonstration: for visitors on this machine, and those with PUBLISH_TOKEN. */
+  readonly demo?: boolean;
 }
 
 /** WebSockets of pages at `/ws`. */
 export class PageSockets {
-  /** Pages that were not let in. */
-  readonly drops = new Counters<'token-missing' | 'token-wrong'>();
+  /** Pages that were not let in, and buttons that were pressed by pages that have none. */
+  readonly drops = new Counters<'token-missing' | 'token-wrong' | 'demo-refused'>();
   readonly #server: WebSocketServer;
   readonly #pages = new Map<number, Page>();
   readonly #events: PageEvents;
   readonly #origins: KnownOrigins;
   readonly #access: Access;
+  readonly #demo: boolean;
   readonly #shares: FairShare<Page>;
   readonly #heartbeat: NodeJS.Timeout;
   #count = 0;
@@ -120,6 +129,7 @@ export class PageSockets {
     this.#events = events;
     this.#origins = origins;
     this.#access = options.access ?? new Access();
+    this.#demo = options.demo ?? false;
     const { pagesPerAddress = Number.POSITIVE_INFINITY } = options;
     this.#shares = new FairShare(Number.POSITIVE_INFINITY, () => pagesPerAddress);
     this.#server = new WebSocketServer({
@@ -145,6 +155,11 @@ export class PageSockets {
     return this.#pages.get(id);
   }
 
+  /** Those that may press the buttons of the demonstration. */
+  tellPresenters(message: ServerMessage): void {
+    for (const page of this.#pages.values()) if (page.presents && page.spoke) page.send(message);
+  }
+
   /** Takes an HTTP upgrade. Other paths, other origins and other protocols are refused before a WebSocket exists. */
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, visit: Visit): Refusal | undefined {
     const offered = (request.headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim());
@@ -155,7 +170,7 @@ export class PageSockets {
     if (this.#shares.isAtLimit(owner)) return TOO_MANY_PAGES;
     const open = (verdict: Verdict) =>
       this.#server.handleUpgrade(request, socket, head, (opened) => {
-        if ('admits' in verdict) this.#open(opened, offered, owner, verdict.admits);
+        if ('admits' in verdict) this.#open(opened, offered, owner, verdict.admits, visit.local);
         else this.#turnAway(opened, verdict);
       });
     const verdict = this.#access.judge(accessToken(offered));
@@ -189,8 +204,15 @@ export class PageSockets {
     page.close(CLOSE_CODE.locked, refuses === 'missing' ? 'a token is needed' : 'another token is needed');
   }
 
-  #open(socket: WebSocket, offered: readonly string[], owner: string, admission: Admission): void {
-    const page = new Page(++this.#count, owner, admission, socket);
+  #open(
+    socket: WebSocket,
+    offered: readonly string[],
+    owner: string,
+    admission: Admission,
+    local: boolean,
+  ): void {
+    const presents = this.#demo && (local || admission.byPublishToken === true);
+    const page = new Page(++this.#count, owner, admission, socket, presents);
     this.#pages.set(page.id, page);
     this.#shares.hold(owner, page);
     socket.on('message', (data, isBinary) => this.#receive(page, data as Buffer, isBinary));
@@ -230,7 +252,10 @@ export class PageSockets {
       return;
     }
     const message = isBinary ? undefined : parseClientMessage(data.toString('utf8'));
-    if (message === undefined) {
+    // To whom it is not offered it is none of the protocol.
+    const refused = message?.type === 'demo' && !page.presents;
+    if (refused && this.#demo) this.drops.add('demo-refused');
+    if (message === undefined || refused) {
       page.send({
         type: 'error',
         code: 'MESSAGE_INVALID',
@@ -239,7 +264,8 @@ export class PageSockets {
       return;
     }
     page.spoke = true;
-    this.#events.message(page, message);
+    if (message.type === 'demo') this.#events.pressed?.(page, message.action);
+    else this.#events.message(page, message);
   }
 }
 

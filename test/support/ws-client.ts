@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import WebSocket from 'ws';
 import {
   ACCESS_SUBPROTOCOL_PREFIX,
-  type ClientMessage,
+  type PageMessage,
   type ServerMessage,
   SUBPROTOCOL,
   TOKEN_SUBPROTOCOL_PREFIX,
@@ -28,9 +28,15 @@ export class WsClient {
   /** `url` is the page's. Rejects, with the HTTP status in its words, where the upgrade is refused. */
   static async connect(
     url: string,
-    options: { token?: string; access?: string; protocols?: string[]; origin?: string } = {},
+    options: {
+      token?: string;
+      access?: string;
+      protocols?: string[];
+      origin?: string;
+      headers?: Readonly<Record<string, string>>;
+    } = {},
   ): Promise<WsClient> {
-    const { token, access, origin = new URL(url).origin } = options;
+    const { token, access, origin = new URL(url).origin, headers = {} } = options;
     const protocols = options.protocols ?? [
       SUBPROTOCOL,
       ...(access === undefined
@@ -38,13 +44,16 @@ export class WsClient {
         : [ACCESS_SUBPROTOCOL_PREFIX + Buffer.from(access).toString('base64url')]),
       ...(token === undefined ? [] : [TOKEN_SUBPROTOCOL_PREFIX + token]),
     ];
-    const socket = new WebSocket(`${url.replace(/^http/, 'ws')}ws`, protocols, { origin });
+    const socket = new WebSocket(`${url.replace(/^http/, 'ws')}ws`, protocols, {
+      origin,
+      headers: { ...headers },
+    });
     const client = new WsClient(socket);
     await once(socket, 'open');
     return client;
   }
 
-  say(message: ClientMessage): void {
+  say(message: PageMessage): void {
     this.sayRaw(JSON.stringify(message));
   }
 

@@ -45,6 +45,7 @@ describe('readConfig', () => {
       turn: undefined,
       videoCodecs: ['VP8', 'H264'],
       srtpProfiles: ['AES_CM_128_HMAC_SHA1_80', 'AEAD_AES_128_GCM', 'AEAD_AES_256_GCM'],
+      demoControls: false,
       logLevel: 'info',
     });
   });

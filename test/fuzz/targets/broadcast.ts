@@ -89,7 +89,9 @@ export class WatchedBroadcast {
   /** Gives whether it was a message. */
   say(page: number, text: string): boolean {
     const message = parseClientMessage(text);
-    if (message !== undefined) this.broadcast.handleMessage(page, message, this.now);
+    // A button of the demonstration is not the engine's.
+    if (message !== undefined && message.type !== 'demo')
+      this.broadcast.handleMessage(page, message, this.now);
     this.drain();
     return message !== undefined;
   }

@@ -8,8 +8,8 @@ import {
 import { ResumeTokens } from '../../../src/session/tokens.ts';
 import { parseClientMessage } from '../../../src/signaling/messages.ts';
 import {
-  type ClientMessage,
   formatPosition,
+  type PageMessage,
   parsePosition,
   type ServerMessage,
   TOKEN_SUBPROTOCOL_PREFIX,
@@ -22,7 +22,7 @@ import type { FuzzTarget } from '../fuzz.ts';
 import { mutateJson, mutateText } from '../mutate.ts';
 import type { Random } from '../random.ts';
 
-export const SAMPLE_CLIENT: readonly ClientMessage[] = [
+export const SAMPLE_CLIENT: readonly PageMessage[] = [
   { type: 'join', capabilities: { rekeyInPlace: true } },
   { type: 'confirm' },
   { type: 'answer', connection: 1, offer: 1, sdp: 'v=0\r\n' },
@@ -31,6 +31,7 @@ export const SAMPLE_CLIENT: readonly ClientMessage[] = [
   { type: 'publish' },
   { type: 'decline', reason: 'no camera' },
   { type: 'leave' },
+  { type: 'demo', action: 'rotate' },
 ];
 
 const SAMPLE_SERVER: readonly ServerMessage[] = [
@@ -41,6 +42,8 @@ const SAMPLE_SERVER: readonly ServerMessage[] = [
   { type: 'relays', servers: [{ urls: ['turn:192.0.2.1'], username: '1:s', credential: 'c' }] },
   { type: 'close', connection: 1 },
   { type: 'room', viewers: 3, onAir: true },
+  { type: 'demo', actions: ['kill', 'deploy', 'rotate'] },
+  { type: 'demo-outcome', action: 'rotate', done: true, words: 'words' },
   { type: 'error', code: 'SDP_INVALID', message: 'words' },
 ];
 

@@ -1,7 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parseServerMessage } from '../../../src/client/messages.ts';
-import type { ServerMessage, SignalingErrorCode } from '../../../src/signaling/protocol.ts';
+import {
+  DEMO_ACTIONS,
+  type ServerMessage,
+  type SignalingErrorCode,
+} from '../../../src/signaling/protocol.ts';
 
 fc.configureGlobal({ seed: 6455 });
 
@@ -59,6 +63,13 @@ const anyMessage: fc.Arbitrary<ServerMessage> = fc.oneof(
     ),
   }),
   fc.record({ type: type('room'), viewers: count, onAir: fc.boolean() }),
+  fc.record({ type: type('demo'), actions: fc.subarray([...DEMO_ACTIONS]) }),
+  fc.record({
+    type: type('demo-outcome'),
+    action: fc.constantFrom(...DEMO_ACTIONS),
+    done: fc.boolean(),
+    words: fc.string(),
+  }),
   fc.record({ type: type('error'), code, message: fc.string() }),
 );
 

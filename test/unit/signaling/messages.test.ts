@@ -1,9 +1,9 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parseClientMessage } from '../../../src/signaling/messages.ts';
-import { type ClientMessage, MAX_MESSAGE_BYTES } from '../../../src/signaling/protocol.ts';
+import { MAX_MESSAGE_BYTES, type PageMessage } from '../../../src/signaling/protocol.ts';
 
-const MESSAGES: readonly ClientMessage[] = [
+const MESSAGES: readonly PageMessage[] = [
   { type: 'join', capabilities: { rekeyInPlace: true } },
   { type: 'confirm' },
   { type: 'answer', connection: 1, offer: 2, sdp: 'v=0\r\n' },
@@ -12,9 +12,12 @@ const MESSAGES: readonly ClientMessage[] = [
   { type: 'publish' },
   { type: 'decline', reason: 'NotAllowedError' },
   { type: 'leave' },
+  { type: 'demo', action: 'kill' },
+  { type: 'demo', action: 'deploy' },
+  { type: 'demo', action: 'rotate' },
 ];
 
-const parse = (value: unknown): ClientMessage | undefined => parseClientMessage(JSON.stringify(value));
+const parse = (value: unknown): PageMessage | undefined => parseClientMessage(JSON.stringify(value));
 
 describe('parseClientMessage', () => {
   it.each(MESSAGES)('takes $type', (message) => {
@@ -41,6 +44,10 @@ describe('parseClientMessage', () => {
     expect(parse({ type: 'join', capabilities: { rekeyInPlace: true, root: true } })).toBeUndefined();
     expect(parse({ type: 'join', capabilities: { rekeyInPlace: 'yes' } })).toBeUndefined();
     expect(parse({ type: 'join', capabilities: {} })).toBeUndefined();
+  });
+
+  it.each(['Kill', 'kill ', 'format', 'toString', '__proto__'])('knows no button %j', (action) => {
+    expect(parse({ type: 'demo', action })).toBeUndefined();
   });
 
   it.each([2 ** 53, 1e300, '1'])('refuses %j for a number', (connection) => {

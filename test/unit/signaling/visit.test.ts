@@ -62,13 +62,19 @@ describe('whom a proxy asks for', () => {
         address: from,
         host: 'inner:8080',
         scheme: 'http',
+        local: false,
       });
     },
   );
 
   it('says nothing where none is trusted', () => {
     const asked = { from: '127.0.0.1', forwarded: '198.51.100.7', proto: 'https', host: 'live.example.org' };
-    expect(visit(asked, [])).toEqual({ address: '127.0.0.1', host: 'inner:8080', scheme: 'http' });
+    expect(visit(asked, [])).toEqual({
+      address: '127.0.0.1',
+      host: 'inner:8080',
+      scheme: 'http',
+      local: false,
+    });
   });
 
   it('is never an address that a visitor has written to the left of the own', () => {
@@ -134,5 +140,81 @@ describe('a network', () => {
     '',
   ])('is not %j', (text) => {
     expect(parseNetwork(text)).toBeUndefined();
+  });
+});
+
+describe('a visit from this machine for sure', () => {
+  const isLocal = (from: string, headers: Record<string, string> = {}, proxies: readonly string[] = []) =>
+    new TrustedProxies(proxies).visitOf({
+      socket: { remoteAddress: from },
+      headers: { host: 'localhost:8080', ...headers },
+    } as unknown as IncomingMessage).local;
+
+  it.each(['127.0.0.1', '127.0.0.2', '::1', '::ffff:127.0.0.1'])('comes from loopback: %s', (from) => {
+    expect(isLocal(from)).toBe(true);
+  });
+
+  it.each(['198.51.100.7', '10.0.0.1', '::ffff:198.51.100.7', 'fe80::1', '2001:db8::1', '::', '0.0.0.0', ''])(
+    'comes from nowhere else: %j',
+    (from) => {
+      expect(isLocal(from)).toBe(false);
+    },
+  );
+
+  it.each(['localhost', 'LOCALHOST:1', 'a.localhost', '127.0.0.1:8080', '127.9.9.9', '[::1]', '[::1]:8080'])(
+    'asks for loopback: %s',
+    (host) => {
+      expect(isLocal('127.0.0.1', { host })).toBe(true);
+    },
+  );
+
+  it.each([
+    'live.example.org',
+    'localhost.example.org',
+    'notlocalhost',
+    '192.0.2.1',
+    '127.example.org',
+    '1127.0.0.1',
+    '[::2]',
+    '',
+  ])('asks for nothing else, as through a tunnel: %j', (host) => {
+    expect(isLocal('127.0.0.1', { host })).toBe(false);
+  });
+
+  it.each([
+    'x-forwarded-for',
+    'x-forwarded-proto',
+    'x-forwarded-host',
+    'x-forwarded-server',
+    'x-real-ip',
+    'forwarded',
+    'via',
+    'cf-connecting-ip',
+    'true-client-ip',
+  ])('is not one that somebody has passed on of whom we were not told: %s', (name) => {
+    expect(isLocal('127.0.0.1', { [name]: '127.0.0.1' })).toBe(false);
+  });
+
+  it.each(['127.0.0.1', '::1', '127.0.0.1:4711', '[::1]:4711', '127.0.0.3, 127.0.0.2'])(
+    'is one that a proxy passes on from there: %s',
+    (forwarded) => {
+      expect(isLocal('127.0.0.1', { 'x-forwarded-for': forwarded }, ['127.0.0.0/8', '::1'])).toBe(true);
+    },
+  );
+
+  it.each(['198.51.100.7', '127.0.0.1, 198.51.100.7', '198.51.100.7, 127.0.0.1', 'unknown', '', 'localhost'])(
+    'is not one that a proxy passes on from elsewhere, or of whom it says nothing: %j',
+    (forwarded) => {
+      expect(isLocal('127.0.0.1', { 'x-forwarded-for': forwarded }, ['127.0.0.0/8'])).toBe(false);
+    },
+  );
+
+  it('is not one of a proxy that does not say for whom it asks', () => {
+    expect(isLocal('127.0.0.1', {}, ['127.0.0.1'])).toBe(false);
+  });
+
+  it('is not one that asked the proxy for another name', () => {
+    const headers = { 'x-forwarded-for': '127.0.0.1', 'x-forwarded-host': 'live.example.org' };
+    expect(isLocal('127.0.0.1', headers, ['127.0.0.1'])).toBe(false);
   });
 });

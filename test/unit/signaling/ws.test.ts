@@ -10,7 +10,7 @@ import {
   type PagePosition,
   SUBPROTOCOL,
 } from '../../../src/signaling/protocol.ts';
-import { Page, type PageEvents, PageSockets } from '../../../src/signaling/ws.ts';
+import { Page, type PageEvents, PageSockets, type PageSocketsOptions } from '../../../src/signaling/ws.ts';
 import { Secret } from '../../../src/util/secret.ts';
 import { BOX_ORIGINS, pagePort } from '../../support/page-port.ts';
 import { UPGRADE } from '../../support/raw-http.ts';
@@ -101,7 +101,7 @@ describe('a server that asks for a token', () => {
   ])('lets in who has %s, with the right to %s', async (token, right) => {
     const client = await open({ access: token });
     await client.hear('room');
-    expect(opened.map(({ page }) => page.admission)).toEqual([{ right, until: undefined }]);
+    expect(opened.map(({ page }) => page.admission)).toMatchObject([{ right, until: undefined }]);
     expect(pages.drops.total).toBe(0);
   });
 
@@ -283,6 +283,79 @@ describe('a message', () => {
     expect(await client.closed()).toBe(4003);
     expect(messages.length).toBeGreaterThanOrEqual(40);
     expect(messages.length).toBeLessThan(200);
+  });
+});
+
+describe('a button of the demonstration', () => {
+  const KILL = { type: 'demo', action: 'kill' } as const;
+  const PUBLISH_TOKEN = 'a-token-to-publish-with';
+  let pressed: [Page, string][];
+
+  /** The same port with these pages behind it. */
+  const demonstrate = (options: PageSocketsOptions): void => {
+    const now: [Page, string][] = [];
+    pressed = now;
+    pages.close(1001, 'over');
+    pages = new PageSockets({ ...events, pressed: (...press) => now.push(press) }, BOX_ORIGINS, options);
+  };
+  const withTokens = () =>
+    new Access({
+      viewToken: Secret.copy(Buffer.from('a-token-to-view-with')),
+      publishToken: Secret.copy(Buffer.from(PUBLISH_TOKEN)),
+    });
+  const ELSEWHERE = { headers: { 'x-forwarded-for': '203.0.113.9' } };
+
+  const expectRefused = async (options: Parameters<typeof WsClient.connect>[1]): Promise<void> => {
+    const client = await open(options);
+    client.say(KILL);
+    expect(await client.hear('error')).toMatchObject({ code: 'MESSAGE_INVALID' });
+    expect(opened.at(-1)!.page.presents).toBe(false);
+    expect([pressed, messages]).toEqual([[], []]);
+  };
+
+  it('is handed over where a visitor of this machine presses it', async () => {
+    demonstrate({ demo: true });
+    const client = await open();
+    client.say(KILL);
+    await until('it is here', () => pressed.length === 1);
+    expect(pressed).toEqual([[opened[0]!.page, 'kill']]);
+    expect(messages).toEqual([]);
+    expect(pages.drops.total).toBe(0);
+  });
+
+  it('is handed over where somebody with the token to publish does', async () => {
+    demonstrate({ demo: true, access: withTokens() });
+    const client = await open({ access: PUBLISH_TOKEN, ...ELSEWHERE });
+    client.say(KILL);
+    await until('it is here', () => pressed.length === 1);
+  });
+
+  it('is none where there is no demonstration', async () => {
+    demonstrate({});
+    await expectRefused({});
+    expect(pages.drops.total).toBe(0);
+  });
+
+  it('is none, and counted, where a visitor from elsewhere presses it who may do all else', async () => {
+    demonstrate({ demo: true });
+    await expectRefused(ELSEWHERE);
+    expect(pages.drops.get('demo-refused')).toBe(1);
+  });
+
+  it('is none where somebody with another token does', async () => {
+    demonstrate({ demo: true, access: withTokens() });
+    await expectRefused({ access: 'a-token-to-view-with', ...ELSEWHERE });
+  });
+
+  it('is told only to pages that have it, and that have spoken', async () => {
+    demonstrate({ demo: true });
+    const [local, silent, stranger] = [await open(), await open(), await open(ELSEWHERE)];
+    for (const client of [local, stranger]) client.say(JOIN);
+    await until('both have spoken', () => messages.length === 2);
+    pages.tellPresenters({ type: 'demo', actions: [] });
+    await local!.hear('demo');
+    for (const client of [silent, stranger])
+      expect(client!.messages.filter(({ type }) => type === 'demo')).toEqual([]);
   });
 });
 
