@@ -11,6 +11,9 @@ import { TcpRelay } from './tcp-relay.ts';
 import type { TestPage } from './test-page.ts';
 import { until } from './wait.ts';
 
+/** A browser that pages can be opened in. */
+export type Opens = Pick<ChromiumBrowser, 'openPage'>;
+
 export interface BroadcastOptions {
   readonly viewers?: number;
   readonly env?: Readonly<Record<string, string>>;
@@ -20,6 +23,8 @@ export interface BroadcastOptions {
   readonly address?: string;
   /** Keep all datagrams. */
   readonly record?: boolean;
+  /** Runs in each page before the page's own program, as source text. */
+  readonly prepare?: () => void;
   /** A browser that runs already and is not closed with the broadcast. */
   readonly browser?: ChromiumBrowser;
 }
@@ -35,6 +40,7 @@ export class Broadcast {
   readonly browser: ChromiumBrowser;
   readonly viewers: TestPage[] = [];
   readonly #ownsBrowser: boolean;
+  readonly #prepare: (() => void) | undefined;
   #broadcaster: TestPage | undefined;
   readonly #everyPage: TestPage[] = [];
   readonly #ownerByUfrag = new Map<string, string>();
@@ -44,13 +50,14 @@ export class Broadcast {
     udp: UdpRelay,
     tcp: TcpRelay,
     browser: ChromiumBrowser,
-    ownsBrowser: boolean,
+    { browser: lent, prepare }: BroadcastOptions,
   ) {
     this.server = server;
     this.udp = udp;
     this.tcp = tcp;
     this.browser = browser;
-    this.#ownsBrowser = ownsBrowser;
+    this.#ownsBrowser = lent === undefined;
+    this.#prepare = prepare;
   }
 
   /** Everything up; the broadcaster is on air and each viewer plays. */
@@ -81,7 +88,7 @@ export class Broadcast {
       env: { ANNOUNCED_ADDRESS: address, ...options.env },
     });
     const tcp = await TcpRelay.start({ serverPort: server.port, delayMs });
-    const broadcast = new Broadcast(server, udp, tcp, browser, options.browser === undefined);
+    const broadcast = new Broadcast(server, udp, tcp, browser, options);
     try {
       await server.start();
       return broadcast;
@@ -100,14 +107,14 @@ export class Broadcast {
     return [this.broadcaster, ...this.viewers];
   }
 
-  async openBroadcaster(name = 'broadcaster'): Promise<TestPage> {
-    this.#broadcaster = await this.open(name);
+  async openBroadcaster(name = 'broadcaster', browser?: Opens): Promise<TestPage> {
+    this.#broadcaster = await this.open(name, browser);
     await this.waitConnected(this.#broadcaster, 'broadcaster');
     return this.#broadcaster;
   }
 
-  async openViewer(name: string): Promise<TestPage> {
-    const viewer = await this.open(name);
+  async openViewer(name: string, browser?: Opens): Promise<TestPage> {
+    const viewer = await this.open(name, browser);
     this.viewers.push(viewer);
     await this.waitConnected(viewer, 'viewer');
     await viewer.waitPlaying(0, JOIN_TIMEOUT_MS);
@@ -115,11 +122,8 @@ export class Broadcast {
   }
 
   /** Opens the page and waits for nothing. */
-  async open(
-    name: string,
-    browser: { openPage: ChromiumBrowser['openPage'] } = this.browser,
-  ): Promise<TestPage> {
-    const page = await browser.openPage(this.tcp.url, name);
+  async open(name: string, browser: Opens = this.browser): Promise<TestPage> {
+    const page = await browser.openPage(this.tcp.url, name, this.#prepare);
     this.#everyPage.push(page);
     return page;
   }

@@ -73,6 +73,7 @@ export class ChromiumBrowser {
     });
     page.on('pageerror', (error) => complaints.push(String(error)));
     const driver: PageDriver = {
+      browser: 'chromium',
       goto: (target) => page.goto(target),
       evaluate: (run, argument) => page.evaluate(run as never, argument as never),
       close: () => context.close(),

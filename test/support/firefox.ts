@@ -32,15 +32,18 @@ export class FirefoxBrowser {
     return new FirefoxBrowser(browser);
   }
 
-  async openPage(url: string, name = 'page'): Promise<TestPage> {
-    const page = await this.#browser.newPage();
+  /** In a window of its own: a tab behind others shows no frames. */
+  async openPage(url: string, name = 'page', prepare?: () => void): Promise<TestPage> {
+    const page = await this.#browser.newPage({ type: 'window' });
     await page.evaluateOnNewDocument(installProbe);
+    if (prepare !== undefined) await page.evaluateOnNewDocument(prepare);
     const complaints: string[] = [];
     page.on('console', (message) => {
       if (GRAVE.has(message.type())) complaints.push(message.text());
     });
     page.on('pageerror', (error) => complaints.push(String(error)));
     const driver: PageDriver = {
+      browser: 'firefox',
       goto: (target) => page.goto(target),
       evaluate: (run, argument) => page.evaluate(run as never, argument as never),
       close: () => page.close(),

@@ -15,13 +15,18 @@ export class TcpRelay {
   readonly #server: Server;
   readonly #serverPort: number;
   readonly #sockets = new Set<Socket>();
+  /** Who came while nothing gets through, and waits. */
+  #waiting: Socket[] | undefined;
 
   private constructor(server: Server, serverPort: number, delayMs: number) {
     this.#server = server;
     this.port = (server.address() as { port: number }).port;
     this.#serverPort = serverPort;
     this.delayMs = delayMs;
-    server.on('connection', (front) => this.#join(front));
+    server.on('connection', (front) => {
+      if (this.#waiting === undefined) this.#join(front);
+      else this.#waiting.push(front.on('error', () => undefined));
+    });
   }
 
   static async start(options: { serverPort: number; delayMs?: number }): Promise<TcpRelay> {
@@ -40,7 +45,22 @@ export class TcpRelay {
     for (const socket of this.#sockets) socket.destroy();
   }
 
+  /** Nothing gets through and nothing is lost, as with TCP over a network that is away for a while. */
+  hold(): void {
+    this.#waiting ??= [];
+    for (const socket of this.#sockets) socket.pause();
+  }
+
+  /** What was held comes through. */
+  release(): void {
+    const waiting = this.#waiting ?? [];
+    this.#waiting = undefined;
+    for (const socket of this.#sockets) socket.resume();
+    for (const front of waiting) if (!front.destroyed) this.#join(front);
+  }
+
   async close(): Promise<void> {
+    this.release();
     this.cut();
     await new Promise((resolve) => this.#server.close(resolve));
   }

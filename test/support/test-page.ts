@@ -9,6 +9,7 @@ export const GRAVE: ReadonlySet<string> = new Set(['error', 'warn', 'warning', '
 
 /** What a browser driver must be able to do; Playwright's and Puppeteer's pages both can. */
 export interface PageDriver {
+  readonly browser: 'chromium' | 'firefox';
   goto(url: string): Promise<unknown>;
   evaluate<Argument, Result>(
     run: (argument: Argument) => Result,
