@@ -32,8 +32,8 @@ async function runGroup(group, parallel) {
     watch: false,
     include: group.map((folder) => `test/${folder}/**/*.test.ts`),
     fileParallelism: parallel,
-    testTimeout: parallel ? 60_000 : 300_000,
-    hookTimeout: 120_000,
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
     passWithNoTests: true,
     reporters: process.env.CI === 'true' ? ['verbose'] : ['default'],
   });

@@ -27,7 +27,7 @@ async function enter(page: TestPage, token: string): Promise<void> {
   await page.click(/^enter$/);
 }
 
-describe('a server that asks for tokens', { timeout: 90_000 }, () => {
+describe('a server that asks for tokens', { timeout: 300_000 }, () => {
   it('is opened by a link or by hand, goes on over a kill, and writes no token down', async () => {
     const running = await prepareBroadcast({
       browser: browser(),
@@ -75,7 +75,7 @@ describe('a server that asks for tokens', { timeout: 90_000 }, () => {
   });
 });
 
-describe('a server that asks for signed tokens', { timeout: 60_000 }, () => {
+describe('a server that asks for signed tokens', { timeout: 300_000 }, () => {
   it('lets in who has one, says why to who has not, and keeps who is in when it has expired', async () => {
     const { publicKey, privateKey } = generateKeyPairSync('ed25519');
     const file = join(directory.path, 'key.pem');

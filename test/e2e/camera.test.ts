@@ -5,7 +5,7 @@ import { expectMedia } from '../support/survival.ts';
 
 const browser = sharedBrowser();
 
-describe('a visitor who does not allow the camera', { timeout: 60_000 }, () => {
+describe('a visitor who does not allow the camera', { timeout: 300_000 }, () => {
   it('is told so in words, becomes a viewer and sees whoever broadcasts', async () => {
     const denying = await ChromiumBrowser.launch({ camera: 'denied' });
     try {

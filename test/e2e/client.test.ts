@@ -56,7 +56,7 @@ function reaches(page: TestPage, what: string, test: (state: VisitState) => bool
   });
 }
 
-describe('rekeycast/client in the page of somebody else', { timeout: 60_000 }, () => {
+describe('rekeycast/client in the page of somebody else', { timeout: 300_000 }, () => {
   it('views only, goes on over kill -9 on the same stream, and leaves', async () => {
     let url = '';
     const port = await embed(() => url);

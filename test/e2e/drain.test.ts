@@ -9,7 +9,7 @@ import { WsClient } from '../support/ws-client.ts';
 
 const browser = sharedBrowser();
 
-describe('rekeycast drain', { timeout: 60_000 }, () => {
+describe('rekeycast drain', { timeout: 300_000 }, () => {
   it('ends the server with 0 when the last visitor has left', async () => {
     const server = await runningServer();
     const page = await visit(server);

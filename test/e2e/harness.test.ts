@@ -198,11 +198,11 @@ const CALL_PAGE = `data:text/html,<main id="app" data-role="viewer"><video autop
 describe.each([
   ['Chromium', () => ChromiumBrowser.launch()],
   ['Firefox', () => FirefoxBrowser.launch()],
-])('the probe in %s', { timeout: 60_000 }, (_name, launch) => {
+])('the probe in %s', { timeout: 300_000 }, (_name, launch) => {
   let browser: Awaited<ReturnType<typeof launch>>;
   beforeAll(async () => {
     browser = await launch();
-  }, 60_000);
+  }, 300_000);
   afterAll(() => browser?.close());
 
   it('sees connections and the frames of a visible video', async () => {

@@ -14,7 +14,7 @@ async function ownAddress(page: TestPage): Promise<unknown> {
   return reports.find(({ id }) => id === pair?.localCandidateId)?.address;
 }
 
-describe('a server on all addresses of both families', { timeout: 60_000 }, () => {
+describe('a server on all addresses of both families', { timeout: 300_000 }, () => {
   it('carries page, signaling and media over IPv6, beside a page over IPv4, and over a kill', async () => {
     const server = await ServerProcess.start({ env: { HOST: '::', ANNOUNCED_ADDRESS: '::1' } });
     try {

@@ -24,7 +24,7 @@ const DAY = 86_400_000;
 const browser = sharedBrowser();
 const root = testDirectory();
 
-describe('the built command beside a real server', { timeout: 120_000 }, () => {
+describe('the built command beside a real server', { timeout: 300_000 }, () => {
   it('rotates the snapshot keys in one and in many steps while viewers see nothing, and all of it resumes', async () => {
     const running = await startBroadcast({ browser: browser(), viewers: 1 });
     const { server } = running;

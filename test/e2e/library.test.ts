@@ -29,7 +29,7 @@ async function startClock(): Promise<{ server: ServerProcess; udp: UdpRelay }> {
   return { server, udp };
 }
 
-describe('the example of a small server', { timeout: 60_000 }, () => {
+describe('the example of a small server', { timeout: 300_000 }, () => {
   it('keeps a page over kill -9: the same connection, new keys, no nonce twice', async () => {
     const { server, udp } = await startClock();
     const page = await browser().openPage(server.url, 'viewer');
@@ -92,7 +92,7 @@ describe('the example of a small server', { timeout: 60_000 }, () => {
   });
 });
 
-describe('the library', { timeout: 30_000 }, () => {
+describe('the library', { timeout: 300_000 }, () => {
   const directory = testDirectory();
   const quiet = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
   const configOf = (name: string) =>

@@ -4,7 +4,7 @@ import { expectSurvival } from '../support/survival.ts';
 
 const browser = sharedBrowser();
 
-describe('what browsers are offered', { timeout: 120_000 }, () => {
+describe('what browsers are offered', { timeout: 300_000 }, () => {
   it.each([
     {
       env: { SRTP_PROFILES: 'AES_CM_128_HMAC_SHA1_80' },

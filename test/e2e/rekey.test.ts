@@ -9,7 +9,7 @@ const INTERVAL_S = 10;
 
 const browser = sharedBrowser();
 
-describe('new keys while everything is well', { timeout: 120_000 }, () => {
+describe('new keys while everything is well', { timeout: 300_000 }, () => {
   it('come at the interval, and the picture goes on', async () => {
     const running = await startBroadcast({
       browser: browser(),
@@ -35,7 +35,7 @@ describe('new keys while everything is well', { timeout: 120_000 }, () => {
     await order(running);
     await running.server.restart(300);
     for (const [i, page] of running.pages.entries()) {
-      await page.waitForFacts('has new keys', (facts) => facts.epoch > before[i]!.epoch, 30_000);
+      await page.waitForFacts('has new keys', (facts) => facts.epoch > before[i]!.epoch);
     }
     for (const viewer of running.viewers) await expectMedia(viewer, Date.now());
     expect((await running.nonceReport()).reuses).toEqual([]);
@@ -58,7 +58,7 @@ async function expectSeamless(running: Broadcast, cause: () => Promise<unknown>)
   );
   await cause();
   for (const { page, epoch } of before)
-    await page.waitForFacts('has new keys', (facts) => facts.epoch > epoch, 40_000);
+    await page.waitForFacts('has new keys', (facts) => facts.epoch > epoch);
   for (const { page, signals } of before) await expectSilentHandover(page, signals);
   for (const viewer of running.viewers) await expectMedia(viewer, Date.now());
 }

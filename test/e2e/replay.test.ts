@@ -7,7 +7,7 @@ import { elapse, until } from '../support/wait.ts';
 
 const BATCH = 50;
 
-describe('datagrams of the past', { timeout: 120_000 }, () => {
+describe('datagrams of the past', { timeout: 300_000 }, () => {
   it('change nothing for anybody when they are sent again after the re-key', async () => {
     const running = await startBroadcast({ record: true });
     await until('there is something to replay', () => running.udp.capture.length > 1_000);

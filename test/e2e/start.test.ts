@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { prepareServer } from '../support/fixture.ts';
 import type { Run, ServerProcess } from '../support/process.ts';
 
-describe('a server that cannot start says why', { timeout: 60_000 }, () => {
+describe('a server that cannot start says why', { timeout: 300_000 }, () => {
   it.each(['PORT', 'UDP_PORT'] as const)('because %s is in use', async (which) => {
     const first = await prepareServer();
     await first.start();

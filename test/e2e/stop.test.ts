@@ -12,7 +12,7 @@ import { until } from '../support/wait.ts';
 
 const root = testDirectory();
 
-describe('a server that is told to end', { timeout: 60_000 }, () => {
+describe('a server that is told to end', { timeout: 300_000 }, () => {
   it.each(['SIGTERM', 'SIGINT'] as const)('ends with 0 on %s, and nobody is lost', async (signal) => {
     const server = await runningServer();
     const page = await visit(server);

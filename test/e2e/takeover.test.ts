@@ -13,7 +13,7 @@ const root = testDirectory();
 const TAKEOVER = ['serve', '--takeover'] as const;
 const CLEAN = { code: 0, signal: null };
 
-describe('rekeycast serve --takeover', { timeout: 60_000 }, () => {
+describe('rekeycast serve --takeover', { timeout: 300_000 }, () => {
   it('takes over while everybody watches, on the same connections', async () => {
     const broadcast = await startBroadcast({ browser: browser(), viewers: 1 });
     const { server, viewers, pages } = broadcast;

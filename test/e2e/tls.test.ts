@@ -32,7 +32,7 @@ async function shows(port: number, pair: PemPair): Promise<boolean> {
   return pair.cert.replace(/\s/g, '').includes(raw.toString('base64'));
 }
 
-describe('HTTPS', { timeout: 90_000 }, () => {
+describe('HTTPS', { timeout: 300_000 }, () => {
   it('brings camera and picture to Chromium, and goes on over a renewal and a kill', async () => {
     const [first, second, third] = [certificatePair(), certificatePair('ec'), certificatePair()];
     await turn('1', first);

@@ -48,7 +48,7 @@ async function isRelayed(page: TestPage): Promise<boolean> {
   return reports.find(({ id }) => id === pair?.localCandidateId)?.candidateType === 'relay';
 }
 
-describe('a viewer whom only a relay reaches', { timeout: 90_000 }, () => {
+describe('a viewer whom only a relay reaches', { timeout: 300_000 }, () => {
   it('watches, keeps the picture over a kill with new credentials, and sees nothing where they are not good', async () => {
     const server = await ServerProcess.start({ env: { TURN_URLS: coturn.url, TURN_SECRET: SECRET } });
     try {

@@ -10,7 +10,7 @@ const GROWN_INPUTS = 6;
 
 /** What `npm test` runs of each target: the kept inputs, a bounded number of new ones, and a few that grow. */
 export function itHolds(targets: readonly FuzzTarget[]): void {
-  describe('for every input', { timeout: 60_000 }, () => {
+  describe('for every input', { timeout: 300_000 }, () => {
     for (const target of targets) it(`${target.id}: ${target.claim}`, () => holds(target));
   });
 }

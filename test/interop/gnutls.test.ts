@@ -111,7 +111,7 @@ function suiteOf(datagram: Uint8Array): number | undefined {
   return datagram[at]! * 256 + datagram[at + 1]!;
 }
 
-describe('gnutls-serv', { timeout: 30_000 }, () => {
+describe('gnutls-serv', { timeout: 300_000 }, () => {
   it('agrees after a cookie, with an ECDSA certificate', async () => {
     const outcome = await expectSameKeys({});
     const hellos = sentMessages(outcome.sent, HANDSHAKE_TYPE.clientHello);

@@ -80,7 +80,7 @@ async function expectSameKeys(scenario: Scenario): Promise<{ output: string; sen
 const keyShareBytes = (sent: readonly Uint8Array[]): number =>
   sentMessages(sent, HANDSHAKE_TYPE.clientKeyExchange)[0]!.bytes[0]!;
 
-describe('openssl s_server', { timeout: 30_000 }, () => {
+describe('openssl s_server', { timeout: 300_000 }, () => {
   it('agrees with an ECDSA certificate over X25519', async () => {
     const { output, sent } = await expectSameKeys({ args: ['-groups', 'X25519:P-256'] });
     expect(output).toContain('ECDHE-ECDSA-AES128-GCM-SHA256');

@@ -19,7 +19,7 @@ function serves(secret: string, wall: number): boolean {
   return coturn.serves(username, credential);
 }
 
-describe('coturn', { timeout: 60_000 }, () => {
+describe('coturn', { timeout: 300_000 }, () => {
   it('relays for who has our credentials', () => {
     expect(serves(SECRET, Date.now())).toBe(true);
   });

@@ -7,7 +7,7 @@ import { until } from '../support/wait.ts';
 
 const NO_MEMORY_AT_ALL = '00000000';
 
-describe('a running server', { timeout: 30_000 }, () => {
+describe('a running server', { timeout: 300_000 }, () => {
   it('opens no debugger on SIGUSR1, as Node does by itself', async () => {
     const plain = spawn(
       process.execPath,

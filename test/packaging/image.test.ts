@@ -18,7 +18,7 @@ const [build, final] = stages(DOCKERFILE) as [readonly Instruction[], readonly I
 const FOREIGN_USER = 1000;
 
 /** There is no engine to build with here: what each step does is done in a scratch folder that stands for the image's root. */
-describe('the image', { timeout: 60_000 }, () => {
+describe('the image', { timeout: 300_000 }, () => {
   const scratch = testDirectory();
 
   it('is described in words that Docker understands', () => {

@@ -51,7 +51,7 @@ const init = pod.initContainers![0]!;
 
 const scratch = testDirectory();
 
-describe('the Kubernetes manifests', { timeout: 60_000 }, () => {
+describe('the Kubernetes manifests', { timeout: 300_000 }, () => {
   it('are what the API takes: no field is misspelt, missing or of another type', () => {
     expect(check(manifests)).toBe('');
     expect(readdirSync(MANIFESTS).sort()).toEqual(['kustomization.yaml', ...resources].sort());

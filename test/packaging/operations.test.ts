@@ -95,7 +95,7 @@ esac`,
 
 const onMachine = (text: string): string => text.replaceAll(MACHINE, `${scratch.path}/`);
 
-describe('the operator’s page', { timeout: 120_000 }, () => {
+describe('the operator’s page', { timeout: 300_000 }, () => {
   it('names the version that this is', () => {
     const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string };
     expect(PAGE).toContain(`VERSION=${version}\n`);

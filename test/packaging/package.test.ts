@@ -40,7 +40,7 @@ beforeAll(() => {
 });
 afterAll(() => scratch.dispose());
 
-describe('the package', { timeout: 60_000 }, () => {
+describe('the package', { timeout: 300_000 }, () => {
   it('holds the program, the page and what an operator reads, and nothing else', () => {
     expect(packed.files.filter((path) => !EXPECTED.some((pattern) => pattern.test(path)))).toEqual([]);
     for (const path of [

@@ -25,7 +25,7 @@ async function listen(path: string): Promise<{ readonly heard: string; readonly 
   return listener;
 }
 
-describe('a service of Type=notify', { timeout: 30_000 }, () => {
+describe('a service of Type=notify', { timeout: 300_000 }, () => {
   const directory = testDirectory();
 
   it('is started when the server is ready', async () => {

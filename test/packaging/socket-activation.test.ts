@@ -96,7 +96,7 @@ async function visit(): Promise<() => Promise<string>> {
 const iceLine = (name: 'ufrag' | 'pwd', sdp: string): string =>
   new RegExp(`^a=ice-${name}:(\\S+)`, 'm').exec(sdp)![1]!;
 
-describe('a socket unit', { timeout: 60_000 }, () => {
+describe('a socket unit', { timeout: 300_000 }, () => {
   it.each([
     ['SIGKILL', 137, LOOPBACK],
     // A socket unit's own default, which takes both families.

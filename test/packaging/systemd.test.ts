@@ -42,7 +42,7 @@ function values(name: string, directive: string): string[] {
   return [...lines].map(([, value]) => value!);
 }
 
-describe('the systemd units', { timeout: 30_000 }, () => {
+describe('the systemd units', { timeout: 300_000 }, () => {
   it('say what systemd understands', () => {
     standIn();
     expect(verify()).toEqual({ status: 0, said: '' });

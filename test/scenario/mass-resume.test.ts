@@ -46,7 +46,7 @@ async function restart(browsers: readonly VirtualBrowser[], times: readonly numb
   return { came: of('session-resumed'), began: of('rekey-started'), keyed: of('keyed'), most };
 }
 
-describe('a restart with two hundred viewers', { timeout: 60_000 }, () => {
+describe('a restart with two hundred viewers', { timeout: 300_000 }, () => {
   it('gives all of them new keys on the connections they have, and nobody is overtaken by many', async () => {
     const all = await onAir({ viewers: VIEWERS });
     world = all.world;
@@ -108,7 +108,7 @@ describe('pages that look for their server', () => {
   });
 });
 
-describe('a page whose signaling is lost', { timeout: 30_000 }, () => {
+describe('a page whose signaling is lost', { timeout: 300_000 }, () => {
   it('keeps its media, and has its session back on the same connection', async () => {
     const all = await onAir();
     world = all.world;

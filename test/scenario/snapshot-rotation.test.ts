@@ -23,7 +23,7 @@ afterEach(() => bench.dispose());
 
 describe('a rotation that is killed', () => {
   it('at any step with the server stopped, loses nothing, and is finished by the next one', {
-    timeout: 60_000,
+    timeout: 300_000,
   }, async () => {
     for (let step = 1; ; step++) {
       await freshBench();
@@ -38,7 +38,7 @@ describe('a rotation that is killed', () => {
   });
 
   it('at any step with the server running, loses nothing, and is finished by the next one', {
-    timeout: 60_000,
+    timeout: 300_000,
   }, async () => {
     for (let step = 1; ; step++) {
       await freshBench();
@@ -55,7 +55,7 @@ describe('a rotation that is killed', () => {
   });
 
   it('because the server dies while it seals anew, keeps both keys and is finished later', {
-    timeout: 60_000,
+    timeout: 300_000,
   }, async () => {
     for (let step = 1; ; step++) {
       await freshBench();

@@ -9,6 +9,7 @@ import { PageSockets } from '../../src/signaling/ws.ts';
 import { Secret } from '../../src/util/secret.ts';
 import { BOX_ORIGINS, pagePort } from '../support/page-port.ts';
 import { LOOPBACK } from '../support/ports.ts';
+import { until } from '../support/wait.ts';
 import { WsClient } from '../support/ws-client.ts';
 
 const KEYS = {
@@ -157,5 +158,6 @@ it('access-door: who has no token gets no message to the room, whatever else is 
   expect(sockets.drops.total).toBe(offers.length);
   const visitor = await enter(good);
   expect(visitor.closeCode).toBeUndefined();
-  await expect.poll(() => heard).toEqual(['opened', 'join', 'publish']);
+  await until('both messages are heard', () => heard.length === 3);
+  expect(heard).toEqual(['opened', 'join', 'publish']);
 });

@@ -38,7 +38,7 @@ beforeAll(async () => {
   foreign.listen(0, LOOPBACK);
   await once(foreign, 'listening');
   foreignUrl = `http://${LOOPBACK}:${(foreign.address() as { port: number }).port}/`;
-}, 90_000);
+}, 300_000);
 
 afterAll(async () => {
   await broadcast?.dispose();
@@ -117,7 +117,7 @@ it('csp-kept: the page plays in both browsers without a violation of its policy 
     await viewer.close();
   }
   expect([await broadcast.broadcaster.violations(), broadcast.broadcaster.complaints]).toEqual([[], []]);
-}, 60_000);
+}, 300_000);
 
 it('csp-injected: what somebody has got into the page neither runs nor speaks to anybody, and elsewhere it does both', async () => {
   for (const { name, browser } of browsers()) {
@@ -154,7 +154,7 @@ it('csp-injected: what somebody has got into the page neither runs nor speaks to
     );
     await open.close();
   }
-}, 60_000);
+}, 300_000);
 
 it('csp-foreign: a page of another site can neither frame this one, nor open its WebSocket, nor read its answers', async () => {
   for (const { name, browser } of browsers()) {
@@ -184,4 +184,4 @@ it('csp-foreign: a page of another site can neither frame this one, nor open its
     broadcast.tcp.onBytes = undefined;
     await Promise.all([page.close(), tab.close()]);
   }
-}, 60_000);
+}, 300_000);

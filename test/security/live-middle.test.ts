@@ -14,7 +14,7 @@ import { composures, expectComposed } from '../support/survival.ts';
 import { ATTACKED_PROFILE, Thief } from '../support/thief.ts';
 import { until } from '../support/wait.ts';
 
-const TIMEOUT_MS = 60_000;
+const TIMEOUT_MS = 300_000;
 const RECENTLY_MS = 2_000;
 const SETTLED_MS = 3_000;
 

@@ -77,7 +77,7 @@ beforeAll(async () => {
     note(`standard output of run ${i}`, run.stdout);
     note(`standard error of run ${i}`, run.stderr);
   }
-}, 60_000);
+}, 300_000);
 
 afterAll(async () => {
   for (const page of pages) page.close();

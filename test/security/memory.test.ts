@@ -72,7 +72,7 @@ beforeAll(async () => {
   await until('they have left', () => server.events('session-closed').length === 1);
   await oldKeysCollected(server);
   look('leave', keysOf(2, pages.slice(-1)));
-}, 120_000);
+}, 300_000);
 
 afterAll(async () => {
   for (const page of pages) page.close();

@@ -48,7 +48,7 @@ function broadcast(page: HeadlessPage): void {
 }
 
 it('nonces-capture: nothing that a real server sends, over two kills and re-keys, repeats a nonce', {
-  timeout: 60_000,
+  timeout: 300_000,
 }, async () => {
   const { relay, pages, restart } = await startRelayed();
   const [source, sink] = pages as [HeadlessPage, HeadlessPage];

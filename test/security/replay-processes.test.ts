@@ -67,7 +67,7 @@ async function outcome(server: ServerProcess): Promise<{ contexts: number } | { 
 const REFUSED = { refused: expect.stringMatching(/another server .*\[STATE_IN_USE\]/s) };
 const GOES_ON = { contexts: 1 };
 
-describe('two processes on one snapshot', { timeout: 180_000 }, () => {
+describe('two processes on one snapshot', { timeout: 300_000 }, () => {
   it('replay-two-in-one-instant: exactly one goes on with the contexts, the other says why it does not', async () => {
     const one = await startVisited();
     const two = await prepareOn(one.directories);

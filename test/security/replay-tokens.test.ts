@@ -196,7 +196,7 @@ async function connect(
 
 const ended = (sockets: readonly WsClient[]) => sockets.filter(({ closeCode }) => closeCode !== undefined);
 
-describe('a resume token at a real server', { timeout: 60_000 }, () => {
+describe('a resume token at a real server', { timeout: 300_000 }, () => {
   it('replay-token-sockets: that many pages bring in the same instant leaves one WebSocket open, and closes the others in words', async () => {
     const server = await prepareServer();
     await server.start();

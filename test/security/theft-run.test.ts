@@ -87,7 +87,7 @@ beforeAll(async () => {
   const packets = streams.map((stream) => stream.packets);
   for (const thief of thieves()) opened.set(thief, thief.opens(packets));
   await poseAsServer();
-}, 120_000);
+}, 300_000);
 
 afterAll(async () => {
   for (const page of pages) page.close();

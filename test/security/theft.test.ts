@@ -72,7 +72,7 @@ function sampleFromBroadcaster(until: number): readonly Uint8Array[] {
   return media.filter((_, i) => i % Math.floor(media.length / 3) === 0);
 }
 
-describe('somebody who recorded everything', { timeout: 60_000 }, () => {
+describe('somebody who recorded everything', { timeout: 300_000 }, () => {
   it('theft-runtime-locked: and copied RUNTIME_DIR and STATE_DIR without KEYS_DIR opens no file', async () => {
     await broadcasting();
     const thief = new Thief();

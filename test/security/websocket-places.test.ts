@@ -51,7 +51,7 @@ it('places-unanswered: pages that answer no offer have their places for minutes,
     expect(told).toContainEqual([page, 'UNREACHABLE']);
     expect(told).toContainEqual([page, 4004]);
   }
-}, 60_000);
+}, 300_000);
 
 it('places-shared: one visitor who fills the room keeps nobody else out, and nobody who is in is put out for it', async () => {
   const broadcast = await start({ maxSessions: 12 });

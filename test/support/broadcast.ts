@@ -29,7 +29,6 @@ export interface BroadcastOptions {
   readonly browser?: ChromiumBrowser;
 }
 
-const JOIN_TIMEOUT_MS = 30_000;
 const DESCRIBED_SIGNALS = 30;
 
 /** A server, relays before it, and a browser with one page that broadcasts and others that watch. */
@@ -117,7 +116,7 @@ export class Broadcast {
     const viewer = await this.open(name, browser);
     this.viewers.push(viewer);
     await this.waitConnected(viewer, 'viewer');
-    await viewer.waitPlaying(0, JOIN_TIMEOUT_MS);
+    await viewer.waitPlaying(0);
     return viewer;
   }
 
@@ -134,8 +133,8 @@ export class Broadcast {
   }
 
   async waitConnected(page: TestPage, role: Role): Promise<void> {
-    await page.waitForFacts(`is a ${role}`, (facts) => facts.role === role, JOIN_TIMEOUT_MS);
-    await waitConnected(page, JOIN_TIMEOUT_MS);
+    await page.waitForFacts(`is a ${role}`, (facts) => facts.role === role);
+    await waitConnected(page);
   }
 
   /**
@@ -199,13 +198,9 @@ export class Broadcast {
 }
 
 /** Waits until the page's newest connection and its DTLS are up. */
-export async function waitConnected(page: TestPage, timeoutMs?: number): Promise<void> {
-  await until(
-    `${page.name} is connected`,
-    async () => {
-      const newest = (await page.connections()).findLast((one) => one.connection !== 'closed');
-      return newest?.connection === 'connected';
-    },
-    timeoutMs,
-  );
+export async function waitConnected(page: TestPage): Promise<void> {
+  await until(`${page.name} is connected`, async () => {
+    const newest = (await page.connections()).findLast((one) => one.connection !== 'closed');
+    return newest?.connection === 'connected';
+  });
 }

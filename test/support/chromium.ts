@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { type Browser, chromium } from 'playwright-core';
 import { installProbe } from './page-probe.ts';
-import { GRAVE, type PageDriver, TestPage } from './test-page.ts';
+import { BROWSER_PATIENCE_MS, GRAVE, type PageDriver, TestPage } from './test-page.ts';
 
 const EXECUTABLE = '/usr/bin/chromium';
 
@@ -47,6 +47,7 @@ export class ChromiumBrowser {
     const browser = await chromium.launch({
       executablePath: EXECUTABLE,
       headless: true,
+      timeout: BROWSER_PATIENCE_MS,
       args: [
         ...QUIET,
         ...MEDIA,
@@ -64,6 +65,7 @@ export class ChromiumBrowser {
   /** @param prepare runs in the page before the page's own program, as source text */
   async openPage(url: string, name = 'page', prepare?: () => void): Promise<TestPage> {
     const context = await this.#browser.newContext();
+    context.setDefaultTimeout(BROWSER_PATIENCE_MS);
     await context.addInitScript(installProbe);
     if (prepare !== undefined) await context.addInitScript(prepare);
     const page = await context.newPage();

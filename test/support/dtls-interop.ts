@@ -55,7 +55,12 @@ export class ToolProcess {
 
   /** Waits until the output matches. */
   says(pattern: RegExp): Promise<RegExpExecArray> {
-    return until(`the output matches ${pattern}`, () => pattern.exec(this.output) ?? undefined, 10_000, 10);
+    return until(
+      `the output matches ${pattern}`,
+      () => pattern.exec(this.output) ?? undefined,
+      undefined,
+      10,
+    );
   }
 
   async stop(): Promise<void> {
@@ -152,7 +157,7 @@ async function handshakeWith(port: number, client: DtlsClient): Promise<InteropO
   drain();
   try {
     const ended = (): boolean => outcome.connected || outcome.failed !== undefined;
-    await until('the handshake has ended', ended, 15_000, 5);
+    await until('the handshake has ended', ended, undefined, 5);
   } finally {
     clearTimeout(timer);
     client.dispose();
@@ -175,7 +180,7 @@ export async function meetServer(
   const { identity, srtpProfiles, signalled } = options;
   const remoteFingerprints = [fingerprintOf(signalled, 'sha-256')];
   const client = new DtlsClient(
-    { identity, rng: secureRandom, remoteFingerprints, srtpProfiles, timeout: 10_000 },
+    { identity, rng: secureRandom, remoteFingerprints, srtpProfiles, timeout: 30_000 },
     monotonicNow(),
   );
   try {

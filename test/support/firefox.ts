@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { type Browser, launch } from 'puppeteer-core';
 import { installProbe } from './page-probe.ts';
-import { GRAVE, type PageDriver, TestPage } from './test-page.ts';
+import { BROWSER_PATIENCE_MS, GRAVE, type PageDriver, TestPage } from './test-page.ts';
 
 const EXECUTABLE = '/usr/bin/firefox-esr';
 
@@ -21,6 +21,7 @@ export class FirefoxBrowser {
       browser: 'firefox',
       executablePath: EXECUTABLE,
       headless: true,
+      timeout: BROWSER_PATIENCE_MS,
       extraPrefsFirefox: {
         'media.navigator.streams.fake': true,
         'media.navigator.permission.disabled': true,
@@ -35,6 +36,7 @@ export class FirefoxBrowser {
   /** In a window of its own: a tab behind others shows no frames. */
   async openPage(url: string, name = 'page', prepare?: () => void): Promise<TestPage> {
     const page = await this.#browser.newPage({ type: 'window' });
+    page.setDefaultTimeout(BROWSER_PATIENCE_MS);
     await page.evaluateOnNewDocument(installProbe);
     if (prepare !== undefined) await page.evaluateOnNewDocument(prepare);
     const complaints: string[] = [];

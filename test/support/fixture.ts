@@ -3,7 +3,7 @@ import { Broadcast, type BroadcastOptions } from './broadcast.ts';
 import { ChromiumBrowser, type ChromiumOptions } from './chromium.ts';
 import { type ServerOptions, ServerProcess } from './process.ts';
 
-const LAUNCH_TIMEOUT_MS = 60_000;
+const LAUNCH_TIMEOUT_MS = 300_000;
 
 /** A broadcast with viewers that lives as long as the test. */
 export async function startBroadcast(options: BroadcastOptions = {}): Promise<Broadcast> {
@@ -22,7 +22,10 @@ export async function prepareBroadcast(options: BroadcastOptions = {}): Promise<
 /** Ports and directories of a server, not running yet, that lives as long as the test. */
 export async function prepareServer(options: ServerOptions = {}): Promise<ServerProcess> {
   const server = await ServerProcess.prepare(options);
-  onTestFinished(() => server.dispose());
+  onTestFinished(async ({ task }) => {
+    if (task.result?.state === 'fail') console.error(server.describe());
+    await server.dispose();
+  });
   return server;
 }
 

@@ -7,13 +7,13 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { adminSocketPath } from '../../src/keyring/admin-protocol.ts';
 import { freePort, LOOPBACK } from './ports.ts';
-import { elapse, until } from './wait.ts';
+import { elapse, until, witnesses } from './wait.ts';
 
 export const ROOT = findRoot();
 export const BUILT_SERVER = join(ROOT, 'dist', 'rekeycast.js');
 const RAM_DIRECTORY = '/dev/shm';
-const READY_TIMEOUT_MS = 20_000;
-const EXIT_TIMEOUT_MS = 15_000;
+/** Of what a server has said, for who wants to know why nothing comes of it. */
+const LAST_WORDS = 3_000;
 
 export interface ServerOptions {
   /** On top of (or instead of) what the harness sets. */
@@ -73,6 +73,7 @@ export class ServerProcess {
   readonly logs: LogLine[] = [];
   readonly #options: ServerOptions;
   readonly #children = new Set<ChildProcess>();
+  readonly #witness = (): string => this.describe();
   #child: ChildProcess | undefined;
   #exited: Promise<Exit> | undefined;
 
@@ -185,6 +186,7 @@ export class ServerProcess {
       exit: undefined,
     };
     this.runs.push(run);
+    witnesses.add(this.#witness);
     this.#children.add(child);
     liveChildren.add(child);
     this.#collect(child, run);
@@ -212,12 +214,12 @@ export class ServerProcess {
   }
 
   /** Waits for 200 from `/readyz`. Fails at once, with what it said, when the process ends instead. */
-  async ready(timeoutMs = READY_TIMEOUT_MS): Promise<void> {
+  async ready(): Promise<void> {
     const run = this.run;
     const answered = await until(
       'the server is ready',
       async () => run.exit !== undefined || (await this.isReady()),
-      timeoutMs,
+      undefined,
       10,
     );
     if (!answered || run.exit !== undefined) {
@@ -228,7 +230,7 @@ export class ServerProcess {
 
   async isReady(): Promise<boolean> {
     try {
-      const response = await fetch(`${this.url}readyz`, { signal: AbortSignal.timeout(1000) });
+      const response = await fetch(`${this.url}readyz`, { signal: AbortSignal.timeout(10_000) });
       await response.arrayBuffer();
       return response.status === 200;
     } catch {
@@ -250,9 +252,9 @@ export class ServerProcess {
   }
 
   /** Waits until the process has ended by itself. */
-  async exited(timeoutMs = EXIT_TIMEOUT_MS): Promise<Exit> {
+  async exited(): Promise<Exit> {
     if (this.#exited === undefined) throw new Error('the server was never started');
-    await until('the server has ended', () => this.run.exit !== undefined, timeoutMs, 2);
+    await until('the server has ended', () => this.run.exit !== undefined, undefined, 2);
     return this.#exited;
   }
 
@@ -271,7 +273,17 @@ export class ServerProcess {
     return this.logs.filter((line) => line.fields.event === name);
   }
 
+  /** How its runs stand, and the last that each has said. */
+  describe(): string {
+    const last = this.runs.slice(-2).map(({ pid, exit, stdout, stderr }) => {
+      const state = exit === undefined ? 'runs' : `ended with ${exit.signal ?? exit.code}`;
+      return `process ${pid} ${state}:\n${stdout.slice(-LAST_WORDS)}${stderr.slice(-LAST_WORDS)}`;
+    });
+    return last.join('\n');
+  }
+
   async dispose(): Promise<void> {
+    witnesses.delete(this.#witness);
     const ends = [...this.#children].map((child) => once(child, 'close'));
     for (const child of this.#children) child.kill('SIGKILL');
     await Promise.all(ends);

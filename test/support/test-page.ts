@@ -3,6 +3,8 @@ import type { Signal } from './page-probe.ts';
 import { until } from './wait.ts';
 
 const PLAYING_FRAMES = 5;
+/** How long a browser may take to start, and to load a page. */
+export const BROWSER_PATIENCE_MS = 120_000;
 
 /** Kinds of console messages that an honest page does not cause. */
 export const GRAVE: ReadonlySet<string> = new Set(['error', 'warn', 'warning', 'assert']);

@@ -55,7 +55,7 @@ export class TurnServer {
     const { stdout } = spawnSync(
       CLIENT,
       ['-y', '-c', '-n', '2', '-m', '1', '-u', username, '-w', credential, '-p', String(this.port), LOOPBACK],
-      { encoding: 'utf8', timeout: 20_000 },
+      { encoding: 'utf8', timeout: 60_000 },
     );
     return /tot_recv_msgs=[1-9]/.test(stdout);
   }

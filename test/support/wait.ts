@@ -1,15 +1,20 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 
 const POLL_MS = 25;
+/** Long enough for a slow machine that has much else to do: who waits in vain has found a fault, not a busy hour. */
+const PATIENCE_MS = 90_000;
+
+/** What else there is to say where somebody has waited in vain: each tells how it stands. */
+export const witnesses = new Set<() => string>();
 
 /**
  * Waits until `probe` gives something other than `undefined` or `false` and returns it. A probe that throws counts as "not yet"; after
- * `timeoutMs` the error says what was waited for and what was seen last.
+ * `timeoutMs` the error says what was waited for, what was seen last, and what the {@link witnesses} say.
  */
 export async function until<T>(
   what: string,
   probe: () => T | Promise<T>,
-  timeoutMs = 20_000,
+  timeoutMs = PATIENCE_MS,
   pollMs = POLL_MS,
 ): Promise<Exclude<T, undefined | false>> {
   const deadline = performance.now() + timeoutMs;
@@ -23,7 +28,8 @@ export async function until<T>(
       last = error;
     }
     if (performance.now() > deadline) {
-      throw new Error(`waited ${timeoutMs} ms in vain until ${what} (last: ${String(last)})`, {
+      const more = [...witnesses].map((tell) => `\n${tell()}`).join('');
+      throw new Error(`waited ${timeoutMs} ms in vain until ${what} (last: ${String(last)})${more}`, {
         cause: last,
       });
     }

@@ -384,7 +384,7 @@ describe('a page', () => {
     );
     await until('the page is there', () => opened.length === 1);
     pages.close(1012, 'restart');
-    await until('the page is gone', () => closed.length === 1, 4_000);
+    await until('the page is gone', () => closed.length === 1);
     socket.destroy();
   });
 
