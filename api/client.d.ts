@@ -6,6 +6,16 @@ type AccessProblem = 'token-required' | 'token-refused' | 'token-expired' | 'pub
 /** Why this page does not broadcast. */
 type CameraProblem = 'camera-denied' | 'camera-missing' | 'camera-in-use' | 'camera-insecure' | 'camera-lost' | 'camera-failed';
 
+/** What is being sent. */
+interface Capture {
+    readonly camera: 'none' | 'on' | 'off';
+    readonly microphone: 'none' | 'on' | 'off';
+    /** The screen is shown in the place of the camera. */
+    readonly screen: boolean;
+    /** Ids of what is in use. */
+    readonly devices: Devices;
+}
+
 interface CertificateDigest {
     /** Name of the hash function as in SDP (RFC 8122 §5): `sha-256`, `sha-512`. */
     readonly algorithm: string;
@@ -34,10 +44,18 @@ interface ConnectOptions {
      * its first frame. Without them `onStream` gives the stream to be shown, and a change of connections may be seen.
      */
     readonly videos?: readonly [HTMLVideoElement, HTMLVideoElement];
+    /** What to open when the page is to broadcast; the browser's own choice by default. */
+    readonly devices?: Devices;
     /** The broadcast, or one's own camera, when there is another stream than before; one stream outlives restarts and re-keys in place. */
     readonly onStream?: (stream: MediaStream) => void;
     /** Something has changed, or may have: everything that is known now. */
     readonly onChange?: (state: VisitState) => void;
+}
+
+/** Which devices, by the ids that the browser has given them; the browser's own choice where nothing is said. */
+interface Devices {
+    readonly camera?: string;
+    readonly microphone?: string;
 }
 
 /** What the page shows: in words on its face, and as data attributes of `<main id="app">`. */
@@ -90,6 +108,14 @@ type Millis = number & {
  */
 type PageState = 'connecting' | 'camera' | 'live' | 'waiting' | 'rekeying' | 'interrupted' | 'reconnecting' | 'locked' | 'stopped';
 
+/** How the picture is to be; what is not said is left to the browser, around 720p and 30 frames a second. */
+interface PictureWish {
+    /** Lines. */
+    readonly height?: number;
+    /** Frames a second. */
+    readonly frameRate?: number;
+}
+
 /** What stands between the visitor and the broadcast, or did until a moment ago. */
 type Problem = CameraProblem | 'broadcaster-present' | 'room-full' | 'too-many-visits' | 'shutting-down' | AccessProblem | 'rate-limited' | 'superseded' | 'left' | 'unreachable' | 'refused';
 
@@ -110,14 +136,31 @@ type SealState = 'not-yet' | 'keys-pending' | 'sealed' | 'unknown' | 'changed';
 /** A visit of a broadcast, from {@link connect} to {@link Visit.close}. Nothing in it throws: what goes wrong is in its state. */
 interface Visit {
     readonly state: VisitState;
-    /** Asks for the camera, and then for the broadcast. Does nothing where this page broadcasts. */
-    broadcast(): void;
+    /**
+     * Asks for the camera, and then for the broadcast. Does nothing where this page broadcasts.
+     * @param stream what to broadcast in the place of what the camera would give; the visit ends its tracks
+     */
+    broadcast(stream?: MediaStream): void;
     /** Stops broadcasting, and goes on as a viewer. */
     stop(): void;
     /** Comes in with this token, or with another one than before. */
     enter(token: string): void;
     /** Sound of the videos on or off; browsers want a click before. */
     toggleSound(): void;
+    /** @param volume 0 to 1 */
+    setVolume(volume: number): void;
+    /** Broadcasts from other devices, on the same connection. Says what kept it from that; the ones before go on then. */
+    use(devices: Devices): Promise<CameraProblem | undefined>;
+    /** While the microphone is off, viewers hear nothing. */
+    setMicrophone(on: boolean): void;
+    /** While the camera is off, viewers see black. */
+    setCamera(on: boolean): void;
+    /** Shows the screen in the place of the camera, or the camera again. */
+    shareScreen(on: boolean): Promise<CameraProblem | undefined>;
+    /** How fine the picture is that this page sends, now or later. */
+    setPicture(wish: PictureWish): Promise<void>;
+    /** What the browser counts of the connection in use. */
+    statistics(): Promise<RTCStatsReport | undefined>;
     /** Leaves: the session is over, and the camera is off. */
     close(): void;
 }
@@ -126,6 +169,10 @@ interface Visit {
 interface VisitState extends Facts {
     /** The broadcast is heard. Always false without `videos`. */
     readonly sound: boolean;
+    /** 0 to 1, of the videos. */
+    readonly volume: number;
+    /** What this page sends, where it broadcasts. */
+    readonly capture: Capture;
 }
 
 /**
@@ -137,9 +184,12 @@ declare function connect(options?: ConnectOptions): Visit;
 export {
   AccessProblem,
   CameraProblem,
+  Capture,
   ConnectOptions,
+  Devices,
   Facts,
   PageState,
+  PictureWish,
   Problem,
   Role,
   Visit,

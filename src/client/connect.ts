@@ -1,7 +1,7 @@
 import { monotonicNow } from '../util/clock.ts';
-import { Camera } from './camera.ts';
+import { Camera, type Capture, type Devices, type PictureWish } from './camera.ts';
 import { detectCapabilities } from './capabilities.ts';
-import type { Facts } from './facts.ts';
+import type { CameraProblem, Facts } from './facts.ts';
 import type { PageInput, PageOutput } from './io.ts';
 import { Page } from './page.ts';
 import { Peers } from './peers.ts';
@@ -24,6 +24,8 @@ export interface ConnectOptions {
    * its first frame. Without them `onStream` gives the stream to be shown, and a change of connections may be seen.
    */
   readonly videos?: readonly [HTMLVideoElement, HTMLVideoElement];
+  /** What to open when the page is to broadcast; the browser's own choice by default. */
+  readonly devices?: Devices;
   /** The broadcast, or one's own camera, when there is another stream than before; one stream outlives restarts and re-keys in place. */
   readonly onStream?: (stream: MediaStream) => void;
   /** Something has changed, or may have: everything that is known now. */
@@ -34,19 +36,40 @@ export interface ConnectOptions {
 export interface VisitState extends Facts {
   /** The broadcast is heard. Always false without `videos`. */
   readonly sound: boolean;
+  /** 0 to 1, of the videos. */
+  readonly volume: number;
+  /** What this page sends, where it broadcasts. */
+  readonly capture: Capture;
 }
 
 /** A visit of a broadcast, from {@link connect} to {@link Visit.close}. Nothing in it throws: what goes wrong is in its state. */
 export interface Visit {
   readonly state: VisitState;
-  /** Asks for the camera, and then for the broadcast. Does nothing where this page broadcasts. */
-  broadcast(): void;
+  /**
+   * Asks for the camera, and then for the broadcast. Does nothing where this page broadcasts.
+   * @param stream what to broadcast in the place of what the camera would give; the visit ends its tracks
+   */
+  broadcast(stream?: MediaStream): void;
   /** Stops broadcasting, and goes on as a viewer. */
   stop(): void;
   /** Comes in with this token, or with another one than before. */
   enter(token: string): void;
   /** Sound of the videos on or off; browsers want a click before. */
   toggleSound(): void;
+  /** @param volume 0 to 1 */
+  setVolume(volume: number): void;
+  /** Broadcasts from other devices, on the same connection. Says what kept it from that; the ones before go on then. */
+  use(devices: Devices): Promise<CameraProblem | undefined>;
+  /** While the microphone is off, viewers hear nothing. */
+  setMicrophone(on: boolean): void;
+  /** While the camera is off, viewers see black. */
+  setCamera(on: boolean): void;
+  /** Shows the screen in the place of the camera, or the camera again. */
+  shareScreen(on: boolean): Promise<CameraProblem | undefined>;
+  /** How fine the picture is that this page sends, now or later. */
+  setPicture(wish: PictureWish): Promise<void>;
+  /** What the browser counts of the connection in use. */
+  statistics(): Promise<RTCStatsReport | undefined>;
   /** Leaves: the session is over, and the camera is off. */
   close(): void;
 }
@@ -71,15 +94,16 @@ class RunningVisit implements Visit {
   readonly #stage: Stage | undefined;
   readonly #listeners = new AbortController();
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #shown: number | undefined;
 
   constructor(options: ConnectOptions) {
     const handle = (input: PageInput): void => this.#handle(input);
-    const { url = location.href, role = 'any', token, videos } = options;
+    const { url = location.href, role = 'any', token, videos, devices } = options;
     this.#options = options;
     this.#page = new Page({ ...detectCapabilities(), role, jitter: Math.random });
     this.#socket = new Socket(handle, new URL(url, location.href));
     this.#peers = new Peers(handle);
-    this.#camera = new Camera(handle);
+    this.#camera = new Camera(handle, () => this.#cameraChanged(), devices);
     this.#stage = videos && new Stage(...videos, handle);
     this.#listen();
     if (token !== undefined) this.enter(token);
@@ -87,11 +111,19 @@ class RunningVisit implements Visit {
   }
 
   get state(): VisitState {
-    return { ...this.#page.facts(), sound: this.#stage?.sound ?? false };
+    return {
+      ...this.#page.facts(),
+      sound: this.#stage?.sound ?? false,
+      volume: this.#stage?.volume ?? 1,
+      capture: this.#camera.capture,
+    };
   }
 
-  broadcast(): void {
+  broadcast(stream?: MediaStream): void {
+    if (stream !== undefined) this.#camera.give(stream);
     this.#handle({ kind: 'press', button: 'broadcast' });
+    // The page may have had no use for it.
+    this.#camera.takeBack();
   }
 
   stop(): void {
@@ -104,7 +136,38 @@ class RunningVisit implements Visit {
 
   toggleSound(): void {
     this.#stage?.toggleSound();
-    this.#options.onChange?.(this.state);
+    this.#tell();
+  }
+
+  setVolume(volume: number): void {
+    this.#stage?.setVolume(volume);
+    this.#tell();
+  }
+
+  use(devices: Devices): Promise<CameraProblem | undefined> {
+    return this.#camera.use(devices);
+  }
+
+  setMicrophone(on: boolean): void {
+    this.#camera.enable('audio', on);
+  }
+
+  setCamera(on: boolean): void {
+    this.#camera.enable('video', on);
+  }
+
+  async shareScreen(on: boolean): Promise<CameraProblem | undefined> {
+    if (on) return await this.#camera.share();
+    this.#camera.unshare();
+    return undefined;
+  }
+
+  setPicture(wish: PictureWish): Promise<void> {
+    return this.#camera.setPicture(wish);
+  }
+
+  statistics(): Promise<RTCStatsReport | undefined> {
+    return this.#peers.statistics(this.#shown);
   }
 
   close(): void {
@@ -147,6 +210,10 @@ class RunningVisit implements Visit {
       }, delay);
     }
     // Last: whoever is told may call us again.
+    this.#tell();
+  }
+
+  #tell(): void {
     this.#options.onChange?.(this.state);
   }
 
@@ -195,6 +262,7 @@ class RunningVisit implements Visit {
 
   /** A broadcaster sees its own camera, which is the same stream on every connection. */
   #show(peer: number | undefined): void {
+    this.#shown = peer;
     if (peer === undefined) return;
     const camera = this.#page.facts().role === 'broadcaster' ? this.#camera.stream : undefined;
     const stream = camera ?? this.#peers.streamOf(peer);
@@ -210,7 +278,19 @@ class RunningVisit implements Visit {
   }
 
   #closeCamera(): void {
-    if (this.#camera.stream !== undefined) this.#stage?.remove(this.#camera.stream);
+    if (this.#camera.stream !== undefined) this.#stage?.removeOwn();
     this.#camera.close();
+  }
+
+  /** No offer is needed for another track of the same kind, and nobody's connection notices. */
+  #cameraChanged(): void {
+    const { stream } = this.#camera;
+    if (stream === undefined) return;
+    this.#peers.changeCamera(stream);
+    if (this.#page.facts().role === 'broadcaster' && this.#shown !== undefined) {
+      this.#stage?.follow(stream);
+      this.#options.onStream?.(stream);
+    }
+    this.#tell();
   }
 }

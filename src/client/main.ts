@@ -1,26 +1,42 @@
+import { monotonicNow } from '../util/clock.ts';
+import { Controls } from './controls.ts';
 import { connect } from './index.ts';
+import { rememberedDevices } from './remembered.ts';
 import { View } from './view.ts';
 
-const view = new View();
-const visit = connect({
-  ...tokenOfLink(),
-  videos: view.videos,
-  onChange: (state) => view.render(state),
-});
+const CLOCK_INTERVAL_MS = 500;
 
-view.broadcast.addEventListener('click', () => visit.broadcast());
-view.stop.addEventListener('click', () => visit.stop());
-view.sound.addEventListener('click', () => visit.toggleSound());
-view.onToken((token) => visit.enter(token));
-// Another link of the same page was opened in this tab.
-addEventListener('hashchange', () => {
-  const { token } = tokenOfLink();
-  if (token !== undefined) visit.enter(token);
-});
-// A page that comes out of the back-forward cache has left already: it starts anew.
-addEventListener('pageshow', (event) => {
-  if (event.persisted) location.reload();
-});
+// check.js has looked, and told the visitor.
+if (!document.documentElement.hasAttribute('data-outdated')) start();
+
+function start(): void {
+  const view = new View();
+  let controls: Controls | undefined;
+  const visit = connect({
+    ...tokenOfLink(),
+    videos: view.videos,
+    devices: rememberedDevices(),
+    onStream: (stream) => controls?.follow(stream),
+    onChange: (state) => {
+      view.render(state);
+      controls?.render(state);
+    },
+  });
+  controls = new Controls(visit, (words) => view.say(words));
+  controls.render(visit.state);
+
+  view.onToken((token) => visit.enter(token));
+  setInterval(() => view.tick(monotonicNow()), CLOCK_INTERVAL_MS);
+  // Another link of the same page was opened in this tab.
+  addEventListener('hashchange', () => {
+    const { token } = tokenOfLink();
+    if (token !== undefined) visit.enter(token);
+  });
+  // A page that comes out of the back-forward cache has left already: it starts anew.
+  addEventListener('pageshow', (event) => {
+    if (event.persisted) location.reload();
+  });
+}
 
 /** The part of the link behind `#` reaches no server and no log. It stays there, so that a reload finds it again. */
 function tokenOfLink(): { readonly token?: string } {

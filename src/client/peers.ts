@@ -52,6 +52,17 @@ export class Peers {
     entry.busy = entry.busy.then(() => this.#answer(entry, offer, tracks));
   }
 
+  /** Sends these tracks from now on, wherever tracks are sent; behind an answer that is under way, which may have the ones before. */
+  changeCamera(camera: MediaStream): void {
+    for (const entry of this.#peers.values())
+      entry.busy = entry.busy.then(() => replaceTracks(entry.pc, camera));
+  }
+
+  statistics(peer: number | undefined): Promise<RTCStatsReport | undefined> {
+    const pc = peer === undefined ? undefined : this.#peers.get(peer)?.pc;
+    return pc === undefined ? Promise.resolve(undefined) : pc.getStats();
+  }
+
   close(peer: number): void {
     const entry = this.#peers.get(peer);
     if (entry === undefined) return;
@@ -148,6 +159,14 @@ function attach(pc: RTCPeerConnection, camera: MediaStream): void {
     const sender = pc.getSenders().find((candidate) => candidate.track?.kind === track.kind);
     if (sender === undefined) pc.addTrack(track, camera);
     else if (sender.track !== track) void sender.replaceTrack(track);
+  }
+}
+
+function replaceTracks(pc: RTCPeerConnection, camera: MediaStream): void {
+  for (const sender of pc.getSenders()) {
+    const track = camera.getTracks().find(({ kind }) => kind === sender.track?.kind);
+    // A connection that is closed meanwhile wants none.
+    if (track !== undefined && track !== sender.track) sender.replaceTrack(track).catch(() => undefined);
   }
 }
 

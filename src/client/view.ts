@@ -1,21 +1,32 @@
 import type { VisitState } from './connect.ts';
-import type { Facts } from './facts.ts';
-import { describeCertificate, describeGap, describeProblem, describeRole, describeState } from './words.ts';
+import { find, hide, write } from './dom.ts';
+import type { Facts, Problem } from './facts.ts';
+import {
+  describeBroadcast,
+  describeCertificate,
+  describeCurtain,
+  describeGap,
+  describeHint,
+  describeProblem,
+  describeRole,
+  describeState,
+  describeTime,
+} from './words.ts';
 
-/** The face of the page: writes facts into elements, and only what has changed (screen readers speak every change). */
+/** The face of the page: writes facts into elements. */
 export class View {
   readonly videos: readonly [HTMLVideoElement, HTMLVideoElement];
-  readonly broadcast = find('broadcast', HTMLButtonElement);
-  readonly stop = find('stop', HTMLButtonElement);
-  readonly sound = find('sound', HTMLButtonElement);
+  readonly #broadcast = find('broadcast', HTMLButtonElement);
   readonly #tokenForm = find('token-form', HTMLFormElement);
   readonly #token = find('token', HTMLInputElement);
   readonly #app = find('app', HTMLElement);
   readonly #state = find('state', HTMLElement);
-  readonly #problem = find('problem', HTMLElement);
   readonly #notice = find('notice', HTMLElement);
+  readonly #problem = find('problem', HTMLElement);
   readonly #curtain = find('curtain', HTMLElement);
+  readonly #hint = find('hint', HTMLElement);
   readonly #badge = find('badge', HTMLElement);
+  readonly #time = find('on-air-time', HTMLElement);
   readonly #rows = {
     role: find('fact-role', HTMLElement),
     viewers: find('fact-viewers', HTMLElement),
@@ -25,9 +36,19 @@ export class View {
     certificate: find('fact-certificate', HTMLElement),
     connections: find('fact-connections', HTMLElement),
   };
+  #facts: VisitState | undefined;
+  #watched = false;
+  /** Of the page itself, not of the visit. */
+  #own = '';
+  #dismissed: Problem | undefined;
 
   constructor() {
     this.videos = [find('video-a', HTMLVideoElement), find('video-b', HTMLVideoElement)];
+    find('dismiss', HTMLButtonElement).addEventListener('click', () => {
+      this.#own = '';
+      this.#dismissed = this.#facts?.problem;
+      this.#renderProblem();
+    });
   }
 
   /** `entered` gets what the visitor has typed; it is not kept in the page. */
@@ -40,10 +61,38 @@ export class View {
     });
   }
 
+  /** Something of the page itself went wrong. */
+  say(words: string): void {
+    this.#own = words;
+    this.#renderProblem();
+  }
+
   render(facts: VisitState): void {
+    if (facts.problem !== this.#facts?.problem) this.#dismissed = undefined;
+    this.#facts = facts;
+    this.#watched ||= facts.role === 'viewer' && facts.picture;
     this.#renderData(facts);
     write(this.#state, describeState(facts));
-    write(this.#problem, describeProblem(facts.problem));
+    write(this.#curtain, describeCurtain(facts));
+    hide(this.#curtain, facts.picture);
+    const hint = facts.picture ? describeHint(facts) : '';
+    write(this.#hint, hint);
+    hide(this.#hint, hint === '');
+    write(this.#badge, facts.onAir ? 'Live' : 'Off air');
+    this.#badge.classList.toggle('live', facts.onAir);
+    write(this.#broadcast, describeBroadcast(this.#watched));
+    hide(this.#tokenForm, !facts.asksForToken);
+    this.#renderRows(facts);
+    this.#renderProblem();
+  }
+
+  /** @param now on the clock of `Facts.onAirSince` */
+  tick(now: number): void {
+    const since = this.#facts?.onAirSince;
+    write(this.#time, since === undefined ? '' : describeTime(now - since));
+  }
+
+  #renderRows(facts: Facts): void {
     write(this.#rows.role, describeRole(facts));
     write(this.#rows.viewers, String(facts.viewers));
     write(this.#rows.epoch, facts.epoch === undefined ? 'none yet' : String(facts.epoch));
@@ -51,23 +100,14 @@ export class View {
     write(this.#rows.gap, describeGap(facts));
     write(this.#rows.certificate, describeCertificate(facts));
     write(this.#rows.connections, String(facts.connections));
-    write(this.#curtain, describeState(facts));
-    write(this.#badge, facts.onAir ? 'Live' : 'Off air');
-    this.#badge.classList.toggle('live', facts.onAir);
-    this.#label(this.sound, facts.sound ? 'Mute' : 'Unmute', facts.sound ? '#i-sound' : '#i-sound-off');
-    hide(this.#problem, facts.problem === undefined);
-    hide(this.#notice, facts.problem === undefined);
-    hide(this.#tokenForm, !facts.asksForToken);
-    hide(this.#curtain, facts.picture);
-    hide(this.sound, facts.role !== 'viewer' || !facts.picture);
-    hide(this.broadcast, !facts.canBroadcast);
-    hide(this.stop, !facts.canStop);
   }
 
-  #label(button: HTMLElement, words: string, icon: string): void {
-    const tip = button.querySelector('.tip');
-    if (tip instanceof HTMLElement) write(tip, words);
-    button.querySelector('use')?.setAttribute('href', icon);
+  #renderProblem(): void {
+    const { problem } = this.#facts ?? {};
+    const words = this.#own === '' && problem !== this.#dismissed ? describeProblem(problem) : this.#own;
+    write(this.#problem, words);
+    hide(this.#problem, words === '');
+    hide(this.#notice, words === '');
   }
 
   #renderData(facts: Facts): void {
@@ -91,18 +131,4 @@ export class View {
       if (this.#app.dataset[name] !== text) this.#app.dataset[name] = text;
     }
   }
-}
-
-function write(element: HTMLElement, text: string): void {
-  if (element.textContent !== text) element.textContent = text;
-}
-
-function hide(element: HTMLElement, hidden: boolean): void {
-  if (element.hidden !== hidden) element.hidden = hidden;
-}
-
-function find<Kind extends HTMLElement>(id: string, kind: new () => Kind): Kind {
-  const element = document.getElementById(id);
-  if (!(element instanceof kind)) throw new TypeError(`the page has no #${id}`);
-  return element;
 }

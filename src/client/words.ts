@@ -1,9 +1,53 @@
-import type { Facts, PageState, Problem } from './facts.ts';
+import type { CameraProblem, Facts, PageState, Problem } from './facts.ts';
+import type { QualityNow } from './quality.ts';
 
 /** What the page says, in words for people who have never heard of DTLS. */
 export function describeState(facts: Facts): string {
   if (facts.state === 'live' && facts.role === 'broadcaster') return 'You are live.';
   return STATE_WORDS[facts.state];
+}
+
+/** In the place of the picture; `describeState` stands below it. */
+export function describeCurtain(facts: Facts): string {
+  return CURTAIN_WORDS[facts.state] ?? 'One moment…';
+}
+
+/** Over the picture, in a word or two: what goes on while it goes on. */
+export function describeHint(facts: Facts): string {
+  return HINT_WORDS[facts.state] ?? '';
+}
+
+/** On the button that takes the place. */
+export function describeBroadcast(hasWatched: boolean): string {
+  return hasWatched ? 'Be the next broadcaster' : 'Broadcast';
+}
+
+/** Hours, minutes and seconds, as clocks of videos show them. */
+export function describeTime(ms: number): string {
+  const seconds = Math.max(0, Math.floor(ms / 1_000));
+  const pair = (count: number): string => String(count % 60).padStart(2, '0');
+  const minutes = Math.floor(seconds / 60);
+  const hours = Math.floor(minutes / 60);
+  return hours === 0 ? `${minutes}:${pair(seconds)}` : `${hours}:${pair(minutes)}:${pair(seconds)}`;
+}
+
+/** A table of what is sent or received now; what is not known is a dash. */
+export function describeQuality(
+  now: QualityNow,
+): Readonly<Record<'picture' | 'frames' | 'bits' | 'loss', string>> {
+  const { width, height, framesPerSecond, kilobitsPerSecond, loss, limitedBy } = now;
+  const limit = limitedBy === undefined ? '' : `, ${LIMIT_WORDS[limitedBy]}`;
+  return {
+    picture: width === undefined || height === undefined ? '–' : `${width} × ${height}${limit}`,
+    frames: framesPerSecond === undefined ? '–' : `${Math.round(framesPerSecond)} a second`,
+    bits: kilobitsPerSecond === undefined ? '–' : `${Math.round(kilobitsPerSecond)} kbit/s`,
+    loss: loss === undefined ? '–' : `${(loss * 100).toFixed(1)} %`,
+  };
+}
+
+/** In the dialog where devices are chosen. */
+export function describeDeviceProblem(problem: CameraProblem): string {
+  return DEVICE_WORDS[problem];
 }
 
 export function describeRole(facts: Facts): string {
@@ -41,6 +85,35 @@ const STATE_WORDS: Readonly<Record<PageState, string>> = {
   reconnecting: 'The server is away. The picture goes on as soon as it is back.',
   locked: 'This broadcast is for people with a token.',
   stopped: 'Disconnected. Reload the page to come back.',
+};
+
+const CURTAIN_WORDS: Partial<Readonly<Record<PageState, string>>> = {
+  camera: 'You are about to go live.',
+  waiting: 'The stage is free.',
+  reconnecting: 'The server is away.',
+  locked: 'A token opens this broadcast.',
+  stopped: 'This page has stopped.',
+};
+
+const HINT_WORDS: Partial<Readonly<Record<PageState, string>>> = {
+  rekeying: 'New keys…',
+  interrupted: 'Connection interrupted',
+  reconnecting: 'Server away',
+};
+
+const LIMIT_WORDS: Readonly<Record<NonNullable<QualityNow['limitedBy']>, string>> = {
+  cpu: 'as fine as this device manages',
+  bandwidth: 'as fine as the network carries',
+};
+
+const DEVICE_WORDS: Readonly<Record<CameraProblem, string>> = {
+  'camera-denied':
+    'The browser was not allowed to use your camera. Allow the camera and the microphone in the address bar, then try again.',
+  'camera-missing': 'No camera and no microphone were found. Connect one, then try again.',
+  'camera-in-use': 'Another program is using your camera. Close that program, then try again.',
+  'camera-insecure': 'Browsers give the camera only to pages opened over https or from localhost.',
+  'camera-lost': 'The camera was disconnected. Connect it or choose another one.',
+  'camera-failed': 'The camera could not be started. Try again, or choose another one.',
 };
 
 const PROBLEM_WORDS: Readonly<Record<Problem, string>> = {

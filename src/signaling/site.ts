@@ -6,7 +6,7 @@ import type { RequestHandler } from './http.ts';
 import { DRAINING } from './protocol.ts';
 
 /** The page, complete: nothing outside this list is served. */
-const FILES = [
+export const FILES = [
   { path: '/', file: 'index.html', type: 'text/html; charset=utf-8' },
   { path: '/style.css', file: 'style.css', type: 'text/css; charset=utf-8' },
   { path: '/check.js', file: 'check.js', type: 'text/javascript; charset=utf-8' },

@@ -55,11 +55,11 @@ describe('a server that asks for tokens', { timeout: 300_000 }, () => {
       await page.waitForFacts('has come back', ({ restarts, error }) => restarts === 1 && error === '');
     // The place becomes free, and it takes more than a token to watch to take it.
     await broadcaster.click(/stop/);
-    await viewer.click(/^broadcast$/);
+    await viewer.goLive();
     await viewer.waitForFacts('may not broadcast', ({ error }) => error === 'publish-forbidden');
     await enter(viewer, PUBLISH);
     await viewer.waitForFacts('is back', ({ state }) => state === 'waiting');
-    await viewer.click(/^broadcast$/);
+    await viewer.goLive();
     await viewer.waitForFacts('broadcasts', ({ role }) => role === 'broadcaster');
 
     const written = running.server.runs.map(({ stdout, stderr }) => stdout + stderr).join('');

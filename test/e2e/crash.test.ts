@@ -122,7 +122,7 @@ describe('comings and goings during an outage', { timeout: 300_000 }, () => {
       'the other page is the broadcaster',
       async () => {
         if ((await successor.facts()).role === 'broadcaster') return true;
-        await successor.click(/^broadcast/, 1_000);
+        await successor.goLive(5_000);
         return undefined;
       },
       TAKEOVER_TIMEOUT_MS,

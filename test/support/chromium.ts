@@ -22,11 +22,19 @@ const MEDIA = [
   '--disable-renderer-backgrounding',
   '--disable-backgrounding-occluded-windows',
 ];
-const FAKE_CAMERA = ['--use-fake-device-for-media-stream=fps=30', '--use-fake-ui-for-media-stream'];
+const fakeCameras = (count: number): string[] => [
+  `--use-fake-device-for-media-stream=fps=30,device-count=${count}`,
+  '--use-fake-ui-for-media-stream',
+];
+
+/** Without a graphics card each pixel of the video costs the machine, and it runs a whole broadcast besides. */
+const VIEWPORT = { width: 720, height: 480 };
 
 export interface ChromiumOptions {
   /** `fake`: a camera that is always allowed. `denied`: the visitor says no. */
   readonly camera?: 'fake' | 'denied';
+  /** How many fake cameras there are; one unless told otherwise. */
+  readonly cameras?: number;
   /** Takes whatever certificate an HTTPS server shows. */
   readonly anyCertificate?: boolean;
 }
@@ -43,7 +51,8 @@ export class ChromiumBrowser {
     if (!existsSync(EXECUTABLE)) {
       throw new Error(`${EXECUTABLE} is missing: install the Debian package chromium`);
     }
-    const camera = options.camera === 'denied' ? ['--deny-permission-prompts'] : FAKE_CAMERA;
+    const camera =
+      options.camera === 'denied' ? ['--deny-permission-prompts'] : fakeCameras(options.cameras ?? 1);
     const browser = await chromium.launch({
       executablePath: EXECUTABLE,
       headless: true,
@@ -64,7 +73,7 @@ export class ChromiumBrowser {
 
   /** @param prepare runs in the page before the page's own program, as source text */
   async openPage(url: string, name = 'page', prepare?: () => void): Promise<TestPage> {
-    const context = await this.#browser.newContext();
+    const context = await this.#browser.newContext({ viewport: VIEWPORT });
     context.setDefaultTimeout(BROWSER_PATIENCE_MS);
     await context.addInitScript(installProbe);
     if (prepare !== undefined) await context.addInitScript(prepare);
@@ -78,6 +87,8 @@ export class ChromiumBrowser {
       browser: 'chromium',
       goto: (target) => page.goto(target),
       evaluate: (run, argument) => page.evaluate(run as never, argument as never),
+      press: (key) => page.keyboard.press(key),
+      resize: (width, height) => page.setViewportSize({ width, height }),
       close: () => context.close(),
     };
     await page.goto(url);

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { type Browser, launch } from 'puppeteer-core';
+import { type Browser, type KeyInput, launch } from 'puppeteer-core';
 import { installProbe } from './page-probe.ts';
 import { BROWSER_PATIENCE_MS, GRAVE, type PageDriver, TestPage } from './test-page.ts';
 
@@ -48,6 +48,8 @@ export class FirefoxBrowser {
       browser: 'firefox',
       goto: (target) => page.goto(target),
       evaluate: (run, argument) => page.evaluate(run as never, argument as never),
+      press: (key) => page.keyboard.press(key as KeyInput),
+      resize: (width, height) => page.setViewport({ width, height }),
       close: () => page.close(),
     };
     await page.goto(url);

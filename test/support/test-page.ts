@@ -17,6 +17,9 @@ export interface PageDriver {
     run: (argument: Argument) => Result,
     argument: Argument,
   ): Promise<Awaited<Result>>;
+  /** A key, as somebody presses it on a keyboard: `m`, `?`, `Escape`. */
+  press(key: string): Promise<void>;
+  resize(width: number, height: number): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -153,6 +156,12 @@ export class TestPage {
         return button !== undefined;
       }, label.source);
     await until(`${this.name} has a button ${label}`, find, timeoutMs);
+  }
+
+  /** Asks for the broadcast, which the visitor sees a preview of first. */
+  async goLive(timeoutMs?: number): Promise<void> {
+    await this.click(/^(broadcast|be the next broadcaster)$/, timeoutMs);
+    await this.click(/^go live$/, timeoutMs);
   }
 
   async waitForFacts(
