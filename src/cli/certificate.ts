@@ -1,4 +1,4 @@
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type Config, readConfig } from '../config.ts';
 import { messageOf, RekeycastError } from '../errors.ts';
@@ -20,9 +20,8 @@ import {
   type Environment,
   findReachableServer,
   openWorkplace,
-  STARTING_WORDS,
   type Workplace,
-  withLock,
+  withoutServer,
 } from './workplace.ts';
 
 const HELP = `rekeycast certificate - the certificate by which browsers know the server
@@ -133,8 +132,8 @@ function ofFile({ stateDir, keyring, fs }: Workplace): Shown {
 
 /** Both generations: else the former certificate would come back with the one before, where the newest gets damaged. */
 function replaceInFiles(workplace: Workplace): Promise<Shown> {
-  const { stateDir, runtimeDir, keyring: keys, fs, report, audit, adminSocket } = workplace;
-  return withLock(dirname(adminSocket), 'lock', STARTING_WORDS, async () => {
+  const { stateDir, runtimeDir, keyring: keys, fs, report, audit } = workplace;
+  return withoutServer(workplace, async () => {
     const store = new FileSnapshotStore({ stateDir, runtimeDir, keys, report, fs });
     const identity = await store.readIdentity();
     if (identity === undefined)

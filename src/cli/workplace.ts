@@ -8,6 +8,7 @@ import type { SealedFiles } from '../keyring/rotate.ts';
 import { AUDIT_FILE, type AuditEvent, type AuditEventName, openAudit } from '../observability/audit.ts';
 import { auditOfStore } from '../server/audit-trail.ts';
 import { DirectoryLock } from '../server/directory-lock.ts';
+import { StorageLock } from '../server/storage-lock.ts';
 import { StoredFiles } from '../snapshot/reseal.ts';
 import { type RunFile, readRunFile, serverLiveness } from '../snapshot/run-file.ts';
 import { chooseRuntimeDir } from '../snapshot/runtime-dir.ts';
@@ -47,11 +48,7 @@ export interface ServerFound {
   readonly key?: string | undefined;
 }
 
-export const STARTING_WORDS =
-  'a server is starting. Nothing is lost and no key destroyed; run the command again';
-
-/** A running server writes its media snapshot many times in this time. */
-const SIGN_OF_LIFE_MS = 3_000;
+const STARTING_WORDS = 'a server is starting. Nothing is lost and no key destroyed; run the command again';
 
 /** The directories of a server, as it has announced them or as these settings say. */
 interface Places {
@@ -139,7 +136,7 @@ function findRuntimeDir(config: Config, env: Environment, fs: FileSystem): strin
 
 /** Asks at the socket; where nobody answers, looks for other signs that a server runs. */
 export async function findServer(workplace: Workplace): Promise<ServerFound> {
-  const { adminSocket, run, files, fs } = workplace;
+  const { adminSocket, run, stateDir, fs } = workplace;
   const answer = await askServer(adminSocket, { command: 'status' });
   if (answer.kind === 'answer') {
     const key = answer.response.ok ? answer.response.key : undefined;
@@ -154,9 +151,9 @@ export async function findServer(workplace: Workplace): Promise<ServerFound> {
       state: 'unresponsive',
       why: `it was started on ${run?.host}, which cannot be seen from here; run this there, or remove server.json in STATE_DIR if that server is gone`,
     };
-  const written = files.status().find(({ kind }) => kind === 'media')?.createdAt;
-  if (written !== undefined && Math.abs(wallNow() - written) < SIGN_OF_LIFE_MS)
-    return { state: 'unresponsive', why: 'it wrote a snapshot a moment ago; try again in a few seconds' };
+  // Whoever has it is a server, or a command of an operator that seals anew.
+  if (await StorageLock.isHeld(workplace))
+    return { state: 'unresponsive', why: `${stateDir} or its RUNTIME_DIR is locked by a process that runs` };
   return { state: 'stopped', why: '' };
 }
 
@@ -177,7 +174,7 @@ export function filesOf(workplace: Workplace, { state }: ServerFound): SealedFil
   if (state === 'running') return { reseal: () => resealByServer(adminSocket), verify };
   // A server that starts meanwhile would write newer files, and these would be put over them.
   const reseal = () =>
-    withLock(dirname(adminSocket), 'lock', STARTING_WORDS, async () => {
+    withoutServer(workplace, async () => {
       await files.reseal();
       audit('resealed', { key: keyring.primary().id });
     });
@@ -187,7 +184,8 @@ export function filesOf(workplace: Workplace, { state }: ServerFound): SealedFil
 /** One command at a time. */
 export function alone<T>({ adminSocket, keyring }: Workplace, work: () => Promise<T>): Promise<T> {
   const words = 'another rekeycast command is changing the keys. Nothing was changed; run this one again';
-  return withLock(dirname(adminSocket), 'keys-lock', words, () => {
+  const directory = dirname(adminSocket);
+  return withLock(directory, DirectoryLock.take(directory, { name: 'keys-lock', words }), () => {
     // One that was waited for may have changed them since they were read.
     keyring.refresh();
     return work();
@@ -203,14 +201,20 @@ async function resealByServer(adminSocket: string): Promise<void> {
   );
 }
 
-/** Throws `STATE_IN_USE` with these words where another process has the lock. */
-export async function withLock<T>(
-  directory: string,
-  name: string,
-  words: string,
+/** No server starts meanwhile. Throws `STATE_IN_USE` where one does already. */
+export function withoutServer<T>(
+  { stateDir, runtimeDir }: Pick<Workplace, 'stateDir' | 'runtimeDir'>,
   work: () => Promise<T>,
 ): Promise<T> {
-  const lock = await DirectoryLock.take(directory, { name, words }).catch((cause: unknown) => {
+  return withLock(stateDir, StorageLock.take({ stateDir, runtimeDir, words: STARTING_WORDS }), work);
+}
+
+async function withLock<T>(
+  directory: string,
+  taking: Promise<{ release(): void }>,
+  work: () => Promise<T>,
+): Promise<T> {
+  const lock = await taking.catch((cause: unknown) => {
     if (cause instanceof RekeycastError) throw cause;
     // Before the first run there is no such directory, and nobody to be in the way.
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;

@@ -9,10 +9,10 @@
  *   5. remove the older ones, which nobody can win any more
  */
 import { randomBytes } from 'node:crypto';
-import { linkSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, linkSync, readdirSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
-import { RekeycastError } from '../errors.ts';
+import { messageOf, RekeycastError } from '../errors.ts';
 import { AdminSocket } from '../signaling/admin.ts';
 import { errorCode } from '../util/file-system.ts';
 
@@ -58,6 +58,12 @@ export class DirectoryLock {
         );
       await new Promise((resume) => setTimeout(resume, INTERVAL_MS));
     }
+  }
+
+  /** Whether a process has it. Where there is no such directory, nobody does. */
+  static async isHeld(directory: string, name = 'lock'): Promise<boolean> {
+    if (!existsSync(directory)) return false;
+    return AdminSocket.isServed(join(directory, `${name}.${Math.max(0, ...numbersIn(directory, name))}`));
   }
 
   release(): void {
@@ -120,6 +126,10 @@ async function listen(path: string): Promise<Server> {
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(path, resolve);
+  }).catch((cause: unknown) => {
+    throw new RekeycastError('STATE_UNWRITABLE', `${path} cannot be listened at: ${messageOf(cause)}`, {
+      cause,
+    });
   });
   return server.unref();
 }

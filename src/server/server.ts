@@ -2,7 +2,7 @@
  * The engine in the world: sockets, files, clocks.
  *
  *   1. bind both ports, or take those that the service manager keeps (who has not got them touches no snapshot)
- *   2. lock RUNTIME_DIR, read the identity, take the media snapshot
+ *   2. lock RUNTIME_DIR and STATE_DIR, read the identity, take the media snapshot
  *   3. answer what has waited on UDP, forward media on stale contexts, speak first to every persisted address
  *   4. HTTP and WebSocket
  *   5. write a fresh snapshot
@@ -47,7 +47,6 @@ import type { BroadcastEvent } from './broadcast-io.ts';
 import { createCertificate, signingKey } from './certificate.ts';
 import { CertificateKeeper, describeCertificate } from './certificate-keeper.ts';
 import { DemoDesk, type DemoWorks } from './demo-desk.ts';
-import { DirectoryLock } from './directory-lock.ts';
 import { Drain, type DrainEnd } from './drain.ts';
 import { ForeignNames } from './foreign-names.ts';
 import { IdentityWriter } from './identity-writer.ts';
@@ -55,7 +54,15 @@ import type { InheritedSockets } from './inherited-sockets.ts';
 import { MediaWriter } from './media-writer.ts';
 import type { PageId } from './page-bindings.ts';
 import { serverFacts } from './server-facts.ts';
-import { claimStorage, openStorage, type Storage, type StorageOptions } from './storage.ts';
+import {
+  claimStorage,
+  lockStorage,
+  openStorage,
+  type Storage,
+  type StorageOptions,
+  takeSnapshots,
+} from './storage.ts';
+import type { StorageLock } from './storage-lock.ts';
 import { openTurn, type RelaysFor } from './turn.ts';
 import { deferred, elapsed, unlessStopped, whenLetGo } from './waiting.ts';
 
@@ -148,7 +155,7 @@ class Server implements RunningServer {
   #tls: TlsSource | undefined;
   #broadcast!: Broadcast;
   #storage!: Storage;
-  #lock: DirectoryLock | undefined;
+  #lock: StorageLock | undefined;
   #identity!: IdentityWriter;
   #admin: AdminSocket | undefined;
   #adminHttp: AdminHttp | undefined;
@@ -442,15 +449,11 @@ class Server implements RunningServer {
   async #resume(): Promise<void> {
     if (this.#takeOver === undefined) await this.#openStorage(false);
     else await claimStorage(this.#config, this.#storage);
-    const { keys, store, writes, keepsMedia, runtimeDir } = this.#storage;
+    const { store, writes, keepsMedia } = this.#storage;
     // Other ports are no lock on the same directories.
-    this.#lock = await DirectoryLock.take(runtimeDir ?? this.#config.stateDir);
+    this.#lock = await lockStorage(this.#config, this.#storage, this.#log);
     this.#stopSignal.throwIfAborted();
-    const restored = await store.readIdentity();
-    if (restored === undefined) store.dropMedia();
-    const media = await store.takeMedia();
-    // From here on it writes, and opens nothing.
-    keys.forget();
+    const { identity: restored, media } = await takeSnapshots(this.#storage);
     if (keepsMedia) {
       this.#media = new MediaWriter(store, (error) => {
         writes.failed('media');

@@ -2,8 +2,7 @@ import type { Config } from '../config.ts';
 import type { Logger } from '../log.ts';
 import type { IdentitySnapshot, MediaSnapshot } from '../snapshot/schema.ts';
 import type { SnapshotStore } from '../snapshot/store.ts';
-import { DirectoryLock } from './directory-lock.ts';
-import { openStorage, type StorageOptions } from './storage.ts';
+import { lockStorage, openStorage, type StorageOptions, takeSnapshots } from './storage.ts';
 
 /** What the process before has left, and where this one writes. For the one who called {@link openSnapshots}. */
 export interface Snapshots {
@@ -30,21 +29,18 @@ export async function openSnapshots(
   log: Logger,
   options: StorageOptions = {},
 ): Promise<Snapshots> {
-  const { keys, store, runtimeDir, keepsMedia, audit } = await openStorage(config, log, options);
-  const lock = await DirectoryLock.take(runtimeDir ?? config.stateDir);
+  const storage = await openStorage(config, log, options);
+  const { store, keepsMedia, audit } = storage;
+  const lock = await lockStorage(config, storage, log);
   try {
-    const identity = await store.readIdentity();
-    if (identity === undefined) store.dropMedia();
-    const media = await store.takeMedia();
+    const left = await takeSnapshots(storage);
     const close = async (): Promise<void> => {
       await audit.flush();
       lock.release();
     };
-    return { identity, media, store, keepsMedia, close };
+    return { ...left, store, keepsMedia, close };
   } catch (error) {
     lock.release();
     throw error;
-  } finally {
-    keys.forget();
   }
 }

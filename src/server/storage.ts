@@ -14,11 +14,13 @@ import { MAX_SEALED_BYTES } from '../snapshot/header.ts';
 import { IDENTITY_FILE } from '../snapshot/identity-file.ts';
 import { readRunFile } from '../snapshot/run-file.ts';
 import { chooseRuntimeDir } from '../snapshot/runtime-dir.ts';
+import type { IdentitySnapshot, MediaSnapshot } from '../snapshot/schema.ts';
 import { openSealed } from '../snapshot/seal.ts';
 import type { SnapshotStore, StoreEvent } from '../snapshot/store.ts';
 import { nodeFileSystem } from '../util/file-system.ts';
 import { loadSodium } from '../util/sodium.ts';
 import { auditOfStore } from './audit-trail.ts';
+import { StorageLock } from './storage-lock.ts';
 
 /** Where this server keeps what survives. */
 export interface Storage {
@@ -82,6 +84,16 @@ export async function openStorage(
   return { keys, store, writes, audit, runtimeDir, keepsMedia };
 }
 
+/** No other server, and no command that seals anew, has the directories from here on. Throws `STATE_IN_USE` or `STATE_UNWRITABLE`. */
+export function lockStorage(
+  { stateDir }: Config,
+  { runtimeDir }: Storage,
+  log: Logger,
+): Promise<StorageLock> {
+  const unlocked = (message: string) => log.warn({ event: 'state-not-locked' }, message);
+  return StorageLock.take({ stateDir, runtimeDir, unlocked });
+}
+
 /** The server that had the directories has let go of them: does what {@link openStorage} could not do beside it. */
 export async function claimStorage(
   { stateDir }: Config,
@@ -89,6 +101,21 @@ export async function claimStorage(
 ): Promise<void> {
   await refuseSecond(stateDir, runtimeDir);
   if (!keepsMedia) store.dropMedia();
+}
+
+/** What the process before has left; nobody gets it again. Afterwards the snapshot key is out of memory: from here on it writes, and opens nothing. */
+export async function takeSnapshots({ store, keys }: Storage): Promise<{
+  readonly identity: IdentitySnapshot | undefined;
+  readonly media: MediaSnapshot | undefined;
+}> {
+  try {
+    const identity = await store.readIdentity();
+    // Contexts of sessions that nobody knows.
+    if (identity === undefined) store.dropMedia();
+    return { identity, media: await store.takeMedia() };
+  } finally {
+    keys.forget();
+  }
 }
 
 /** Whoever cannot go on with what the running server writes finds out while that one runs. Throws `SEALED_FILE_INVALID`. */
