@@ -16,6 +16,9 @@ const FADE_STEP_MS = 5;
 /**
  * Two videos, one over the other. A new stream starts playing in the one behind, and they change places when its first frame is there:
  * giving the visible one another stream would show black until then. The sound is faded over: a hard switch can be heard as a click.
+ *
+ * A connection may be taken before it has a picture, since it has sound or the one before is of no use any more. Its sound is heard at once; the old
+ * picture stays until there is a new one, even when its connection is closed.
  */
 export class Stage {
   readonly #emit: (input: PageInput) => void;
@@ -27,6 +30,8 @@ export class Stage {
   #fadedAt = 0;
   /** Comes to the front by itself with its first frame. */
   #next: MediaStream | undefined;
+  /** The stream in front has been taken off, and its last frame stays for want of a better one. */
+  #stale = false;
 
   constructor(first: HTMLVideoElement, second: HTMLVideoElement, emit: (input: PageInput) => void) {
     this.#emit = emit;
@@ -49,14 +54,11 @@ export class Stage {
   }
 
   show(peer: number | undefined, stream: MediaStream): void {
-    this.#next = undefined;
     this.prepare(peer, stream);
-    if (this.#front.video.srcObject !== stream) this.#swap();
-    this.#front.video.classList.add('front');
-    this.#back.video.classList.remove('front');
-    this.#back.video.ariaHidden = 'true';
-    this.#front.video.ariaHidden = null;
-    this.#applySound();
+    if (this.#back.video.srcObject === stream && hasPicture(this.#front) && !hasPicture(this.#back)) {
+      this.#next = stream;
+      this.#applySound();
+    } else this.#bringToFront(stream);
   }
 
   /** The broadcaster's own picture, from somewhere else than before. */
@@ -68,7 +70,13 @@ export class Stage {
 
   /** Takes a stream off, wherever it plays. */
   remove(stream: MediaStream): void {
-    for (const slot of this.#slots()) if (slot.video.srcObject === stream) this.#empty(slot);
+    if (this.#next === stream) this.#next = undefined;
+    for (const slot of this.#slots()) {
+      if (slot.video.srcObject !== stream) continue;
+      if (slot === this.#front && this.#next !== undefined) this.#stale = true;
+      else this.#empty(slot);
+    }
+    if (this.#stale && this.#next === undefined) this.#empty(this.#front);
   }
 
   /** Takes the broadcaster's own picture off. */
@@ -103,6 +111,7 @@ export class Stage {
 
   #empty(slot: Slot): void {
     slot.video.cancelVideoFrameCallback(slot.callback);
+    if (slot === this.#front) this.#stale = false;
     this.#setGain(slot, 0);
     slot.video.srcObject = null;
   }
@@ -111,11 +120,23 @@ export class Stage {
     slot.callback = slot.video.requestVideoFrameCallback((_now, metadata) => {
       this.#watch(slot);
       if (slot === this.#back && this.#next !== undefined && slot.video.srcObject === this.#next) {
-        this.show(undefined, this.#next);
-        this.#empty(this.#back);
+        this.#bringToFront(this.#next);
+        if (slot.peer === undefined) this.#empty(this.#back);
       }
       this.#emit({ kind: 'frame', peer: slot.peer, at: metadata.presentationTime });
     });
+  }
+
+  #bringToFront(stream: MediaStream): void {
+    this.#next = undefined;
+    if (this.#front.video.srcObject !== stream) this.#swap();
+    this.#front.video.classList.add('front');
+    this.#back.video.classList.remove('front');
+    this.#back.video.ariaHidden = 'true';
+    this.#front.video.ariaHidden = null;
+    if (this.#stale) this.#empty(this.#back);
+    this.#stale = false;
+    this.#applySound();
   }
 
   #swap(): void {
@@ -135,8 +156,9 @@ export class Stage {
   #applySound(): void {
     this.#fadedAt = performance.now();
     this.#fade ??= setInterval(() => this.#step(performance.now()), FADE_STEP_MS);
-    if (this.#isAudible(this.#front)) this.#front.video.muted = false;
-    this.#play(this.#front);
+    const heard = this.#heard;
+    if (this.#isAudible(heard)) heard.video.muted = false;
+    this.#play(heard);
   }
 
   #step(now: number): void {
@@ -153,8 +175,12 @@ export class Stage {
     this.#fade = undefined;
   }
 
+  get #heard(): Slot {
+    return this.#next !== undefined && this.#back.video.srcObject === this.#next ? this.#back : this.#front;
+  }
+
   #isAudible(slot: Slot): boolean {
-    return this.#sound && slot === this.#front && slot.peer !== undefined;
+    return this.#sound && slot === this.#heard && slot.peer !== undefined;
   }
 
   #setGain(slot: Slot, gain: number): void {
@@ -175,3 +201,6 @@ export class Stage {
     });
   }
 }
+
+const hasPicture = ({ video }: Slot): boolean =>
+  video.srcObject !== null && video.videoWidth > 0 && video.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA;
