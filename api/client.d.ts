@@ -37,6 +37,11 @@ interface ConnectOptions {
     readonly url?: string | URL;
     /** `viewer`: never takes the camera by itself, and leaves the broadcast to others until {@link Visit.broadcast} is called. */
     readonly role?: 'any' | 'viewer';
+    /**
+     * A reload of the page keeps its place and its role; true where nothing is said. The resume token lies in `sessionStorage` for as long as no
+     * page is loaded.
+     */
+    readonly keepPlace?: boolean;
     /** What lets the page in, where the server asks for it. */
     readonly token?: string;
     /**

@@ -202,6 +202,15 @@ type ClientMessage = {
  | {
     readonly type: 'decline';
     readonly reason: string;
+}
+/** The browser can do more, or less, than the page has said when it joined: it was tried meanwhile. */
+ | {
+    readonly type: 'capabilities';
+    readonly capabilities: Capabilities;
+}
+/** The page is going, and may be back in a moment, without its connections: it cannot tell a reload from a close. */
+ | {
+    readonly type: 'away';
 } | {
     readonly type: 'leave';
 };

@@ -5,6 +5,7 @@ import type { CameraProblem, Facts } from './facts.ts';
 import type { PageInput, PageOutput } from './io.ts';
 import { Page } from './page.ts';
 import { Peers } from './peers.ts';
+import { Place } from './place.ts';
 import { Socket } from './socket.ts';
 import { Stage } from './stage.ts';
 
@@ -17,6 +18,11 @@ export interface ConnectOptions {
   readonly url?: string | URL;
   /** `viewer`: never takes the camera by itself, and leaves the broadcast to others until {@link Visit.broadcast} is called. */
   readonly role?: 'any' | 'viewer';
+  /**
+   * A reload of the page keeps its place and its role; true where nothing is said. The resume token lies in `sessionStorage` for as long as no
+   * page is loaded.
+   */
+  readonly keepPlace?: boolean;
   /** What lets the page in, where the server asks for it. */
   readonly token?: string;
   /**
@@ -91,6 +97,7 @@ class RunningVisit implements Visit {
   readonly #socket: Socket;
   readonly #peers: Peers;
   readonly #camera: Camera;
+  readonly #place: Place | undefined;
   readonly #stage: Stage | undefined;
   readonly #listeners = new AbortController();
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -98,10 +105,17 @@ class RunningVisit implements Visit {
 
   constructor(options: ConnectOptions) {
     const handle = (input: PageInput): void => this.#handle(input);
-    const { url = location.href, role = 'any', token, videos, devices } = options;
+    const { url = location.href, role = 'any', keepPlace = true, token, videos, devices } = options;
+    const server = new URL(url, location.href);
     this.#options = options;
-    this.#page = new Page({ ...detectCapabilities(), role, jitter: Math.random });
-    this.#socket = new Socket(handle, new URL(url, location.href));
+    this.#place = keepPlace ? new Place(() => sessionStorage, server.origin) : undefined;
+    this.#page = new Page({
+      ...detectCapabilities(),
+      role,
+      token: this.#place?.take(),
+      jitter: Math.random,
+    });
+    this.#socket = new Socket(handle, server);
     this.#peers = new Peers(handle);
     this.#camera = new Camera(handle, () => this.#cameraChanged(), devices);
     this.#stage = videos && new Stage(...videos, handle);
@@ -188,7 +202,8 @@ class RunningVisit implements Visit {
       if (!document.hidden) this.#handle({ kind: 'wake' });
     };
     document.addEventListener('visibilitychange', look, { signal });
-    addEventListener('pagehide', () => this.#handle({ kind: 'leaving' }), { signal });
+    const going = this.#place === undefined ? 'leaving' : 'away';
+    addEventListener('pagehide', () => this.#handle({ kind: going }), { signal });
   }
 
   #handle(input: PageInput): void {
@@ -230,6 +245,9 @@ class RunningVisit implements Visit {
         break;
       case 'send':
         this.#socket.send(output.message);
+        break;
+      case 'keepPlace':
+        this.#place?.keep(output.token);
         break;
       case 'useRelays':
         this.#peers.useRelays(output.servers);

@@ -15,7 +15,10 @@ export type PageInput =
   /** The network is back, or the page is looked at again. */
   | { readonly kind: 'wake' }
   | { readonly kind: 'visibility'; readonly hidden: boolean }
+  /** The page goes, and does not come back. */
   | { readonly kind: 'leaving' }
+  /** The document goes: the tab is closed or loaded again, nobody can tell. */
+  | { readonly kind: 'away' }
   | {
       readonly kind: 'answered';
       readonly peer: number;
@@ -51,6 +54,8 @@ export type PageOutput =
   | { readonly kind: 'openSocket'; readonly attempt: number; readonly protocols: readonly string[] }
   | { readonly kind: 'closeSocket'; readonly attempt: number }
   | { readonly kind: 'send'; readonly message: ClientMessage }
+  /** For the page that may be loaded in this one's place, and for nobody else. */
+  | { readonly kind: 'keepPlace'; readonly token: string }
   /** For connections that are made, and offers that are answered, from now on. */
   | { readonly kind: 'useRelays'; readonly servers: readonly IceServer[] }
   | ApplyOffer

@@ -71,11 +71,14 @@ export class Link {
     return this.#state === 'open';
   }
 
-  get hasToken(): boolean {
-    return this.#token !== undefined;
+  get token(): string | undefined {
+    return this.#token;
   }
 
-  /** The token is held here only: in memory, never in a URL or in the browser's storage. */
+  /**
+   * The token is held here only: in memory, never in a URL. The one exception is the moment between two documents of a tab (`place.ts`), for
+   * which the browser's storage has it.
+   */
   setToken(token: string | undefined): void {
     this.#token = token;
   }

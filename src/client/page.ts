@@ -12,6 +12,8 @@ export interface PageOptions {
   readonly rekeyInPlace: boolean;
   /** `viewer`: leaves the broadcast to others until somebody presses the button. */
   readonly role?: 'any' | 'viewer';
+  /** The resume token of the document that was here before. */
+  readonly token?: string | undefined;
   readonly jitter: () => number;
 }
 
@@ -91,6 +93,7 @@ export class Page {
       mediaAlive: () => this.#connections.alive,
       position: () => this.#connections.position,
     });
+    this.#link.setToken(options.token);
   }
 
   handle(input: PageInput, now: Millis): void {
@@ -172,6 +175,9 @@ export class Page {
       case 'leaving':
         this.#send({ type: 'leave' });
         this.#link.leave();
+        break;
+      case 'away':
+        this.#goAway();
         break;
       case 'answered':
         this.#answer(input);
@@ -338,6 +344,15 @@ export class Page {
     this.#link.setAccess(toBase64Url(token), now);
   }
 
+  /** The place is kept also where the server does not hear of it: it may be away itself. */
+  #goAway(): void {
+    const { token } = this.#link;
+    const isOver = this.#presence === 'stopped' || this.#presence === 'locked';
+    if (token !== undefined && !isOver) this.#outputs.push({ kind: 'keepPlace', token });
+    this.#send({ type: 'away' });
+    this.#link.leave();
+  }
+
   #peerState(peer: number, state: PeerState, now: Millis): void {
     this.#connections.handlePeerState(peer, state, now);
     if (state === 'connected') {
@@ -394,7 +409,7 @@ export class Page {
   #fromLink(output: LinkOutput, now: Millis): void {
     if (output.kind === 'up') {
       this.#continuity.handleOpen(now);
-      if (this.#link.hasToken) this.#link.expectReply(REPLY_TIMEOUT_MS, now);
+      if (this.#link.token !== undefined) this.#link.expectReply(REPLY_TIMEOUT_MS, now);
       else this.#join(now);
     } else if (output.kind === 'lost') {
       if (this.#presence === 'welcome') this.#lost(now);

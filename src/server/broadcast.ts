@@ -208,6 +208,7 @@ export class Broadcast {
       this.#tell(page, PAGE_ERROR.tokenUnknown);
       return;
     }
+    session.comeBack();
     this.#bind(page, session);
     this.#places.hold(opened.owner, session.id);
     this.#event({ event: 'session-resumed', session: session.id, role: session.role });
@@ -242,6 +243,12 @@ export class Broadcast {
       case 'leave':
         session.close();
         this.#disconnect(page, 'left', 'left');
+        break;
+      case 'away':
+        session.goAway(now);
+        this.#returning.leave(session);
+        this.#pages.unbindSession(session.id);
+        this.#disconnect(page, 'left', 'away');
         break;
       case 'playing':
         // A broadcaster's new connection takes over with its first frame, not when it is up: until then the old one is needed.
@@ -397,7 +404,10 @@ export class Broadcast {
         role: record.role,
         capabilities: record.capabilities,
         seenAt: now - (endedAt - record.lastSeenAt),
+        former: record.former,
       });
+      // It may not have found a server to come back to: its moment begins anew.
+      if (record.former?.away) session.stayAway(now);
       // Nobody's until its page is back: those who were here are not one visitor.
       this.#places.hold(session.id, session.id);
       this.#tokens.restore(session.id, {
@@ -462,6 +472,7 @@ export class Broadcast {
       return;
     }
     const owner = this.#pages.ownerOf(page);
+    this.#makePlace(owner, now);
     if (this.#places.isAtLimit(owner)) {
       this.#tell(page, PAGE_ERROR.tooManyVisits);
       return;
@@ -481,6 +492,19 @@ export class Broadcast {
     this.#welcome(session, false);
     session.attach(undefined, now);
     this.#settle(session, now);
+  }
+
+  /** Who opens the page again does not wait for the place that it has just left. */
+  #makePlace(owner: string, now: Millis): void {
+    const isFull = this.#places.taken >= (this.#options.maxSessions ?? MAX_SESSIONS);
+    if (!isFull && !this.#places.isAtLimit(owner)) return;
+    for (const id of this.#places.heldBy(owner)) {
+      const session = this.#sessions.get(id);
+      if (session?.away !== true) continue;
+      session.close();
+      this.#settle(session, now);
+      return;
+    }
   }
 
   /** Who holds most of a full room makes place for who holds less of it. */
@@ -764,7 +788,7 @@ export class Broadcast {
       capabilities: session.capabilities,
       lastSeenAt: Math.round((session.attached ? this.#now : session.seenAt) + this.#wallOffset),
       connection: session.captureConnection(),
-      former: undefined,
+      former: session.captureFormer(),
       onAirSince: onAirSince === undefined ? undefined : Math.max(0, onAirSince + this.#wallOffset),
     };
   }

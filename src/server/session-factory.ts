@@ -3,6 +3,7 @@ import { digestOf } from '../session/rekey.ts';
 import { Session } from '../session/session.ts';
 import type { Capabilities, Role } from '../signaling/protocol.ts';
 import { createOffer, parseAnswer } from '../signaling/sdp.ts';
+import type { FormerConnection } from '../snapshot/schema.ts';
 import type { DtlsIdentity } from '../transport/dtls/client.ts';
 import { fingerprintOf } from '../transport/dtls/fingerprint.ts';
 import { createIceCredentials } from '../transport/ice/ice-lite.ts';
@@ -15,6 +16,7 @@ export interface Visitor {
   readonly role: Role;
   readonly capabilities: Capabilities;
   readonly seenAt: Millis;
+  readonly former?: FormerConnection | undefined;
 }
 
 interface Surroundings {
@@ -28,7 +30,7 @@ interface Surroundings {
 
 /** A session with the transport below it and the offers to its page. */
 export function createSession(
-  { id, role, capabilities, seenAt }: Visitor,
+  { id, role, capabilities, seenAt, former }: Visitor,
   { options, room, shown, reserve }: Surroundings,
 ): Session {
   const { rng, srtpProfiles, candidates, videoCodecs, staleKeyTtl, sessionTtl, rekeyInterval } = options;
@@ -37,6 +39,7 @@ export function createSession(
       id,
       role,
       capabilities,
+      former,
       staleKeyTtl,
       sessionTtl,
       rekeyInterval,

@@ -1,5 +1,6 @@
 import type { Capabilities, Role, ServerMessage } from '../signaling/protocol.ts';
 import type { Answer } from '../signaling/sdp.ts';
+import type { FormerConnection } from '../snapshot/schema.ts';
 import type { Address } from '../transport/address.ts';
 import type { IceCredentials } from '../transport/ice/ice-lite.ts';
 import type { Peer, PeerContexts, PeerIdentity, SendFloor, StaleKeysEnd } from '../transport/peer.ts';
@@ -11,6 +12,8 @@ export interface SessionOptions {
   readonly id: string;
   readonly role: Role;
   readonly capabilities: Capabilities;
+  /** What it had in an earlier process, where it has no connection now. */
+  readonly former?: FormerConnection | undefined;
   readonly staleKeyTtl: Millis;
   /** How long a session without its page is kept. */
   readonly sessionTtl: Millis;

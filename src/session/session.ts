@@ -16,7 +16,7 @@ import type {
   Role,
   ServerMessage,
 } from '../signaling/protocol.ts';
-import type { ConnectionRecord } from '../snapshot/schema.ts';
+import type { ConnectionRecord, FormerConnection } from '../snapshot/schema.ts';
 import type { Address } from '../transport/address.ts';
 import type { IceCredentials } from '../transport/ice/ice-lite.ts';
 import { earliest, type Millis } from '../util/clock.ts';
@@ -33,6 +33,8 @@ const CONNECT_DEADLINE: Millis = 15_000;
 const CAMERA_DEADLINE: Millis = 60_000;
 /** A replacement that has keys but is never reported as playing takes over after this. */
 const PROMOTE_DEADLINE: Millis = 8_000;
+/** A page that has gone may be back so much later and finds its place: a reload takes a second or two, more on a slow network. */
+const AWAY_GRACE: Millis = 10_000;
 /** A session that never had keys is kept for no longer without its page: who joins and goes, over and over, fills no room. */
 const UNUSED_TTL: Millis = 60_000;
 /** A page that is there but has come to no connection for this long gives its place up: offers that it never answers would hold the room. */
@@ -45,14 +47,19 @@ export class Session {
   role: Role;
   #current: Connection | undefined;
   #next: Connection | undefined;
-  #lastNumber = 0;
+  #lastNumber: number;
+  /** Of the last connection that was in use and is not any more. */
+  #formerEpoch: number;
+  #capabilities: Capabilities;
   #attached = false;
   #position: PagePosition | undefined;
   #seenAt: Millis;
+  /** When its page has said that it goes, until it is back. */
+  #awaySince: Millis | undefined;
   #promoteAt: Millis | undefined;
   readonly #attempts = new Attempts();
   /** It has had keys, here or in an earlier process. */
-  #used = false;
+  #used: boolean;
   #closed = false;
   /** What has to be done once the page is back, or connected. */
   #owed: RekeyReason | undefined;
@@ -63,6 +70,11 @@ export class Session {
     this.#options = options;
     this.role = options.role;
     this.#seenAt = seenAt;
+    this.#capabilities = options.capabilities;
+    const { former } = options;
+    this.#lastNumber = former?.number ?? 0;
+    this.#formerEpoch = former?.epoch ?? -1;
+    this.#used = former !== undefined;
   }
 
   get id(): string {
@@ -70,11 +82,16 @@ export class Session {
   }
 
   get capabilities(): Capabilities {
-    return this.#options.capabilities;
+    return this.#capabilities;
   }
 
   get attached(): boolean {
     return this.#attached;
+  }
+
+  /** Its page has gone and may be back in a moment. */
+  get away(): boolean {
+    return this.#awaySince !== undefined;
   }
 
   get closed(): boolean {
@@ -141,6 +158,12 @@ export class Session {
     };
   }
 
+  /** What the next connection counts on from, where there is none that survives. */
+  captureFormer(): FormerConnection | undefined {
+    if (this.captureConnection() !== undefined || (this.#formerEpoch < 0 && !this.away)) return undefined;
+    return { number: this.#lastNumber, epoch: Math.max(0, this.#formerEpoch), away: this.away };
+  }
+
   /** The page has joined or come back. What it has missed, or what is stale, is offered anew in the same turn. */
   attach(position: PagePosition | undefined, now: Millis): void {
     // While it was away nothing was tried.
@@ -148,12 +171,18 @@ export class Session {
     this.#attached = true;
     this.#seenAt = now;
     this.#position = position;
+    if (position === undefined) {
+      // The page was loaded again: the browser has closed what it had.
+      this.#closeConnection('next');
+      this.#closeConnection('current');
+      this.#connect('first', now);
+      return;
+    }
     const current = this.#current;
-    if (current === undefined && position === undefined) this.#connect('first', now);
-    else if (
+    if (
       current?.keyedAt !== undefined &&
       current.role === this.role &&
-      position?.connection === current.number &&
+      position.connection === current.number &&
       this.#owed === undefined
     ) {
       this.#tellKeyed(current);
@@ -166,6 +195,27 @@ export class Session {
   detach(now: Millis): void {
     this.#attached = false;
     this.#seenAt = now;
+  }
+
+  /** The page is going, and its connections with it. Its place is kept for {@link AWAY_GRACE}; after that, all is as if it had left. */
+  goAway(now: Millis): void {
+    this.#closeConnection('next');
+    this.#closeConnection('current');
+    this.#owed = undefined;
+    this.#attempts.begin();
+    this.detach(now);
+    this.stayAway(now);
+    this.#outputs.push({ kind: 'changed' });
+  }
+
+  /** The moment begins (anew, where the server was away itself). */
+  stayAway(now: Millis): void {
+    this.#awaySince = now;
+  }
+
+  /** The page is here again, though its turn may come later. */
+  comeBack(): void {
+    this.#awaySince = undefined;
   }
 
   /**
@@ -197,6 +247,7 @@ export class Session {
     if (message.type === 'answer') this.#handleAnswer(message, now);
     else if (message.type === 'playing') this.#handlePlaying(message.connection);
     else if (message.type === 'stalled') this.#handleStalled(message.connection, now);
+    else if (message.type === 'capabilities') this.#handleCapabilities(message.capabilities);
   }
 
   handleDatagram(connection: Connection, datagram: Uint8Array, from: Address, now: Millis): void {
@@ -276,7 +327,7 @@ export class Session {
       peer: this.#options.createPeer(ice),
       offers: 0,
       // A session's epochs count on over its connections, so that a higher one always means newer keys.
-      epoch: (this.#current?.epoch ?? -1) + 1,
+      epoch: (this.#current?.epoch ?? this.#formerEpoch) + 1,
       pending: undefined,
       keyedAt: undefined,
     };
@@ -353,6 +404,12 @@ export class Session {
 
   #handlePlaying(number: number): void {
     if (this.#next?.number === number && this.#next.keyedAt !== undefined) this.#promote();
+  }
+
+  #handleCapabilities(capabilities: Capabilities): void {
+    if (capabilities.rekeyInPlace === this.#capabilities.rekeyInPlace) return;
+    this.#capabilities = capabilities;
+    this.#outputs.push({ kind: 'changed' });
   }
 
   #handleStalled(number: number, now: Millis): void {
@@ -469,8 +526,10 @@ export class Session {
   #closeConnection(which: 'current' | 'next'): void {
     const connection = which === 'current' ? this.#current : this.#next;
     if (connection === undefined) return;
-    if (which === 'current') this.#current = undefined;
-    else {
+    if (which === 'current') {
+      this.#current = undefined;
+      this.#formerEpoch = Math.max(this.#formerEpoch, connection.epoch);
+    } else {
       this.#next = undefined;
       this.#promoteAt = undefined;
     }
@@ -504,9 +563,9 @@ export class Session {
 
   #expiresAt(): Millis | undefined {
     const { sessionTtl } = this.#options;
-    return this.#attached
-      ? undefined
-      : this.seenAt + (this.#used ? sessionTtl : Math.min(sessionTtl, UNUSED_TTL));
+    if (this.#attached) return undefined;
+    const unseen = this.seenAt + (this.#used ? sessionTtl : Math.min(sessionTtl, UNUSED_TTL));
+    return earliest(unseen, this.#awaySince === undefined ? undefined : this.#awaySince + AWAY_GRACE);
   }
 
   #event(event: SessionEvent): void {

@@ -22,6 +22,11 @@ export class FairShare<Place> {
     return this.#owners.size;
   }
 
+  /** Oldest first. */
+  heldBy(owner: string): readonly Place[] {
+    return this.#held.get(owner) ?? [];
+  }
+
   /** Whether this owner may hold no more, though others may. */
   isAtLimit(owner: string): boolean {
     return (this.#held.get(owner)?.length ?? 0) >= this.#limitOf(owner);

@@ -6,8 +6,10 @@ const MAX_SDP = 32 * 1024;
 
 const count = z.int().check(z.nonnegative());
 
+const capabilities = z.strictObject({ rekeyInPlace: z.boolean() });
+
 const clientMessage = z.discriminatedUnion('type', [
-  z.strictObject({ type: z.literal('join'), capabilities: z.strictObject({ rekeyInPlace: z.boolean() }) }),
+  z.strictObject({ type: z.literal('join'), capabilities }),
   z.strictObject({
     type: z.literal('answer'),
     connection: count,
@@ -19,6 +21,8 @@ const clientMessage = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('confirm') }),
   z.strictObject({ type: z.literal('publish') }),
   z.strictObject({ type: z.literal('decline'), reason: z.string().check(z.maxLength(200)) }),
+  z.strictObject({ type: z.literal('capabilities'), capabilities }),
+  z.strictObject({ type: z.literal('away') }),
   z.strictObject({ type: z.literal('leave') }),
   z.strictObject({ type: z.literal('demo'), action: z.enum(DEMO_ACTIONS) }),
 ]);

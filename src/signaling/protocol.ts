@@ -9,6 +9,8 @@
  *   answer ──────────────────────────────▶ keyed                   (each new epoch)
  *   playing ─────────────────────────────▶ close{old connection}   (after a replacement)
  *   demo ────────────────────────────────▶ demo, demo-outcome      (where the server has offered it, behind welcome)
+ *   away ────────────────────────────────▶ its connections are closed and its place is kept for a moment
+ *   (upgrade, token and no position) ────▶ offer of a first connection, welcome{resumed}
  */
 
 /** The WebSocket subprotocol. */
@@ -19,7 +21,8 @@ export const TOKEN_SUBPROTOCOL_PREFIX = 'rekeycast.token.';
  * Beside a resume token, where the page stands: `rekeycast.at.<connection>.<epoch>.<settled|open>`. The connection in use; the epoch of the
  * last offer that the browser was given for it: the next one needs the other digest, since a browser starts a new DTLS association only
  * when the fingerprint changes, and the server may have been killed before it wrote its own idea of it; and whether the DTLS association of that
- * epoch is complete: an `open` one would take a ClientHello that is meant for the next.
+ * epoch is complete: an `open` one would take a ClientHello that is meant for the next. A page that has no connection, since it was loaded again,
+ * names none.
  */
 const POSITION_SUBPROTOCOL_PREFIX = 'rekeycast.at.';
 
@@ -81,6 +84,10 @@ export type ClientMessage =
   | { readonly type: 'publish' }
   /** Cannot or does not want to broadcast (camera denied, stopped): stays as a viewer. */
   | { readonly type: 'decline'; readonly reason: string }
+  /** The browser can do more, or less, than the page has said when it joined: it was tried meanwhile. */
+  | { readonly type: 'capabilities'; readonly capabilities: Capabilities }
+  /** The page is going, and may be back in a moment, without its connections: it cannot tell a reload from a close. */
+  | { readonly type: 'away' }
   | { readonly type: 'leave' };
 
 /** What the buttons of a demonstration do to the server. */

@@ -1,4 +1,7 @@
 import { afterEach, describe, expect, it, onTestFinished } from 'vitest';
+import type { PageInput } from '../../src/client/io.ts';
+import { Page } from '../../src/client/page.ts';
+import { Place } from '../../src/client/place.ts';
 import { CLOSE_CODE, SUBPROTOCOL, TOKEN_SUBPROTOCOL_PREFIX } from '../../src/signaling/protocol.ts';
 import { fromBase64Url, toBase64Url } from '../../src/util/bytes.ts';
 import { prepareServer } from '../support/fixture.ts';
@@ -99,6 +102,49 @@ describe('a resume token', () => {
     await world.run(100);
     expect((await comeWith(token)).errors).toEqual(['TOKEN_UNKNOWN']);
     await expectSeen(world, viewers.slice(1));
+  });
+
+  it('replay-token-away: opens nothing ten seconds after its page has gone, and nothing is left of the keys from the start', async () => {
+    const { viewers } = await broadcasting();
+    const { token } = viewers[0]!;
+    const before = world.broadcast!.captureMedia().peers.length;
+    world.say(viewers[0]!, { type: 'away' });
+    await world.run(100);
+    expect(world.broadcast!.captureMedia().peers.length).toBe(before - 1);
+    await world.run(10_000);
+    expect((await comeWith(token!)).errors).toEqual(['TOKEN_UNKNOWN']);
+    await expectSeen(world, viewers.slice(1));
+  });
+
+  it('replay-token-storage: lies in the storage of the browser from when its page goes until the next one is loaded, and at no other time', () => {
+    const storage = new Map<string, string>();
+    const tab = {
+      getItem: (name: string) => storage.get(name) ?? null,
+      setItem: (name: string, value: string) => void storage.set(name, value),
+      removeItem: (name: string) => void storage.delete(name),
+    };
+    const place = new Place(() => tab, 'http://localhost');
+    const found: string[] = [];
+    for (const token of ['first', 'second', 'third']) {
+      const page = new Page({ rekeyInPlace: true, jitter: () => 0, token: place.take() });
+      const tell = (input: PageInput): void => {
+        page.handle(input, 0);
+        for (let output = page.pollOutput(); output !== undefined; output = page.pollOutput()) {
+          if (output.kind === 'keepPlace') place.keep(output.token);
+          if (output.kind === 'openSocket') found.push(...output.protocols.slice(1));
+        }
+      };
+      const welcome = { session: 's', token, resumed: false, instance: 'i', role: 'viewer' } as const;
+      tell({ kind: 'start' });
+      tell({ kind: 'opened', attempt: 1 });
+      tell({ kind: 'received', attempt: 1, message: { type: 'welcome', ...welcome } });
+      tell({ kind: 'visibility', hidden: true });
+      tell({ kind: 'closed', attempt: 1, code: 1006 });
+      expect([...storage]).toEqual([]);
+      tell({ kind: 'away' });
+      expect([...storage.values()]).toEqual([token]);
+    }
+    expect(found).toEqual(['first', 'second'].map((token) => TOKEN_SUBPROTOCOL_PREFIX + token));
   });
 
   it('replay-token-twice: that two pages use at once leaves one of them with the session, and what the other says changes nothing', async () => {

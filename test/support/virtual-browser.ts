@@ -65,6 +65,8 @@ export class VirtualBrowser {
   token: string | undefined;
   role: Role | undefined;
   inUse = 0;
+  /** What it was told of the room last. */
+  room: Extract<ServerMessage, { type: 'room' }> | undefined;
   /** RTCPeerConnections ever made. */
   made = 0;
   #nextPort = 40_000;
@@ -129,11 +131,21 @@ export class VirtualBrowser {
         this.connections.delete(message.connection);
         if (message.connection === this.inUse) this.inUse = Math.max(0, ...this.connections.keys());
         break;
+      case 'room':
+        this.room = message;
+        break;
       case 'error':
         this.errors.push(message.code);
         if (message.code === 'TOKEN_UNKNOWN') this.token = undefined;
         break;
     }
+  }
+
+  /** Its page is loaded again: what it had is gone, but for the token that it has put by. */
+  reload(): void {
+    this.connections.clear();
+    this.inUse = 0;
+    this.role = undefined;
   }
 
   handleDatagram(to: Address, datagram: Uint8Array, now: Millis): void {

@@ -30,6 +30,8 @@ export const SAMPLE_CLIENT: readonly PageMessage[] = [
   { type: 'stalled', connection: 1 },
   { type: 'publish' },
   { type: 'decline', reason: 'no camera' },
+  { type: 'capabilities', capabilities: { rekeyInPlace: false } },
+  { type: 'away' },
   { type: 'leave' },
   { type: 'demo', action: 'rotate' },
 ];

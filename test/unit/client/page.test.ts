@@ -8,6 +8,7 @@ import {
   type Role,
   type ServerMessage,
   SUBPROTOCOL,
+  TOKEN_SUBPROTOCOL_PREFIX,
 } from '../../../src/signaling/protocol.ts';
 import { seededNumbers } from '../../support/seeded-rng.ts';
 
@@ -18,8 +19,8 @@ class Driver {
   attempt = 0;
   outputs: PageOutput[] = [];
 
-  constructor(rekeyInPlace = true) {
-    this.page = new Page({ rekeyInPlace, jitter: seededNumbers(7) });
+  constructor(rekeyInPlace = true, token?: string) {
+    this.page = new Page({ rekeyInPlace, token, jitter: seededNumbers(7) });
   }
 
   handle(input: PageInput): void {
@@ -475,6 +476,80 @@ describe('a broadcaster', () => {
     driver.receive({ type: 'error', code: 'BROADCASTER_PRESENT', message: '' });
     expect(driver.take()).toContainEqual({ kind: 'closeCamera' });
     expect(driver.page.facts().problem).toBe('broadcaster-present');
+  });
+});
+
+describe('a document that goes', () => {
+  it('puts its token by and says so, and its successor comes with it and without a position', () => {
+    const driver = watching();
+    driver.handle({ kind: 'away' });
+    expect(driver.take()).toEqual([
+      { kind: 'keepPlace', token: 'token-1' },
+      { kind: 'send', message: { type: 'away' } },
+      { kind: 'closeSocket', attempt: 1 },
+    ]);
+    const next = new Driver(true, 'token-1');
+    next.handle({ kind: 'start' });
+    expect(next.open()).toEqual([SUBPROTOCOL, `${TOKEN_SUBPROTOCOL_PREFIX}token-1`]);
+    next.receive(offer('first', { connection: 2, epoch: 1 }));
+    next.receive(welcome({ token: 'token-2', resumed: true }));
+    next.handle(answered(1, 1, 1));
+    expect(next.takeSent()).toMatchObject([{ type: 'confirm' }, { type: 'answer', connection: 2 }]);
+    next.handle(connected(1));
+    next.receive(room(true));
+    next.receive({ type: 'keyed', connection: 2, epoch: 1 });
+    expect(next.page.facts()).toMatchObject({ state: 'live', role: 'viewer', epoch: 1, restarts: 0 });
+  });
+
+  it('opens the camera again by itself where it broadcast', () => {
+    const next = new Driver(true, 'token-1');
+    next.handle({ kind: 'start' });
+    next.open();
+    next.receive(welcome({ token: 'token-2', resumed: true, role: 'broadcaster' }));
+    next.receive(offer('first', { connection: 2, epoch: 1, role: 'broadcaster' }));
+    expect(next.take()).toContainEqual({ kind: 'openCamera' });
+    next.handle({ kind: 'cameraReady' });
+    expect(next.take()).toMatchObject([
+      { kind: 'apply', create: true, role: 'broadcaster' },
+      { kind: 'show' },
+    ]);
+  });
+
+  it('joins anew where its place is gone', () => {
+    const next = new Driver(true, 'token-1');
+    next.handle({ kind: 'start' });
+    next.open();
+    next.receive({ type: 'error', code: 'TOKEN_UNKNOWN', message: '' });
+    expect(next.takeSent()).toMatchObject([{ type: 'join' }]);
+    next.receive(welcome({ token: 'token-9' }));
+    expect(next.page.facts().problem).toBeUndefined();
+  });
+
+  it('puts its token by also while the server is away, and before it was welcomed', () => {
+    const away = watching();
+    away.handle({ kind: 'closed', attempt: 1, code: 1006 });
+    away.handle({ kind: 'away' });
+    expect(away.take()).toContainEqual({ kind: 'keepPlace', token: 'token-1' });
+    expect(away.page.nextTimeout()).toBeUndefined();
+    const again = new Driver(true, 'token-1');
+    again.handle({ kind: 'start' });
+    again.handle({ kind: 'away' });
+    expect(again.take()).toContainEqual({ kind: 'keepPlace', token: 'token-1' });
+  });
+
+  it('puts nothing by where it has no place, or not any more', () => {
+    const fresh = new Driver();
+    fresh.handle({ kind: 'start' });
+    const locked = new Driver(true, 'token-1');
+    locked.handle({ kind: 'start' });
+    locked.open();
+    locked.handle({ kind: 'closed', attempt: 1, code: CLOSE_CODE.locked });
+    const over = watching();
+    over.handle({ kind: 'closed', attempt: 1, code: CLOSE_CODE.superseded });
+    for (const driver of [fresh, locked, over]) {
+      driver.handle({ kind: 'away' });
+      expect(driver.take().filter(({ kind }) => kind === 'keepPlace')).toEqual([]);
+    }
   });
 });
 

@@ -225,6 +225,75 @@ describe('a first visit', () => {
   });
 });
 
+describe('a page that goes away', () => {
+  it('takes its keys with it, and finds its place for a moment', () => {
+    const connection = live();
+    session.goAway(now);
+    const fresh = drain();
+    expect([peerOf(connection).closed, session.connections]).toEqual([true, []]);
+    expect(kinds(fresh)).toContain('changed');
+    expect(events(fresh)).toContain('stale-keys-destroyed');
+    expect(session.captureConnection()).toBeUndefined();
+    expect(session.captureFormer()).toEqual({ number: 1, epoch: 0, away: true });
+    pass(9_999);
+    expect([session.closed, session.away]).toEqual([false, true]);
+    session.comeBack();
+    session.attach(undefined, now);
+    expect(offersIn(drain())).toMatchObject([{ kind: 'first', connection: 2, epoch: 1 }]);
+    expect(session.captureFormer()).toEqual({ number: 2, epoch: 0, away: false });
+    pass(14_000);
+    expect([session.closed, session.away]).toEqual([false, false]);
+    answer(2);
+    key(numbered(2));
+    expect([session.captureFormer(), session.captureConnection()?.epoch]).toEqual([undefined, 1]);
+  });
+
+  it('and does not come back has left, after a moment and not for ever', () => {
+    live();
+    session.goAway(now);
+    pass(10_000);
+    expect(session.closed).toBe(true);
+  });
+
+  it('while it has nothing yet leaves nothing, and is not tried again', () => {
+    session.attach(undefined, now);
+    session.goAway(now);
+    drain();
+    expect(session.captureFormer()).toEqual({ number: 1, epoch: 0, away: true });
+    expect(offersIn(pass(9_999))).toEqual([]);
+    pass(1);
+    expect(session.closed).toBe(true);
+  });
+
+  it('is away in the process after that too, and counts on there', () => {
+    create({ former: { number: 7, epoch: 5, away: true } });
+    session.stayAway(now);
+    pass(9_999);
+    expect([session.closed, session.captureFormer()]).toEqual([false, { number: 7, epoch: 5, away: true }]);
+    session.comeBack();
+    session.attach(undefined, now);
+    expect(offersIn(drain())).toMatchObject([{ kind: 'first', connection: 8, epoch: 6 }]);
+  });
+});
+
+describe('what a browser can', () => {
+  it('is what its page says last', () => {
+    live();
+    const learn = (rekeyInPlace: boolean): string[] => {
+      session.handleMessage({ type: 'capabilities', capabilities: { rekeyInPlace } }, now);
+      return kinds(drain());
+    };
+    expect(learn(true)).toEqual([]);
+    expect(learn(false)).toEqual(['changed']);
+    expect(session.capabilities).toEqual({ rekeyInPlace: false });
+    session.rekey('resume', now);
+    expect(offersIn(drain())).toMatchObject([{ kind: 'replacement' }]);
+    expect(learn(true)).toEqual(['changed']);
+    session.rekey('resume', now);
+    expect(offersIn(drain())).toMatchObject([{ kind: 'rekey' }]);
+  });
+});
+
 describe('a page that comes back', () => {
   it('finds its keys still fresh, and is told so and no more', () => {
     const connection = live();
@@ -235,16 +304,25 @@ describe('a page that comes back', () => {
     expect(peerOf(connection).closed).toBe(false);
   });
 
-  it.each([
-    ['without a position', undefined],
-    ['on another connection', { connection: 3, epoch: 0, settled: true }],
-  ])('%s gets a connection beside the one in use', (_what, position) => {
+  it('on another connection gets one beside the one in use', () => {
     live();
     session.detach(now);
-    session.attach(position, now);
+    session.attach({ connection: 3, epoch: 0, settled: true }, now);
     const [offer] = offersIn(drain());
-    expect(offer).toMatchObject({ kind: 'replacement', connection: (position?.connection ?? 1) + 1 });
+    expect(offer).toMatchObject({ kind: 'replacement', connection: 4 });
     expect(session.current?.number).toBe(1);
+  });
+
+  it('without a position was loaded again: the keys that it had are wiped at once, and it gets a first connection with newer ones', () => {
+    const connection = live();
+    session.rekey('order', now);
+    session.detach(now);
+    session.attach(undefined, now);
+    const fresh = drain();
+    expect([peerOf(connection).closed, closedIn(fresh)]).toEqual([true, [2, 1]]);
+    expect(offersIn(fresh).at(-1)).toMatchObject({ kind: 'first', connection: 3, epoch: 1 });
+    key(numbered(3));
+    expect(session.current?.number).toBe(3);
   });
 
   it('while a replacement was on its way keeps its fresh keys, and gets another replacement', () => {

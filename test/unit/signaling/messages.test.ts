@@ -11,6 +11,8 @@ const MESSAGES: readonly PageMessage[] = [
   { type: 'stalled', connection: 3 },
   { type: 'publish' },
   { type: 'decline', reason: 'NotAllowedError' },
+  { type: 'capabilities', capabilities: { rekeyInPlace: true } },
+  { type: 'away' },
   { type: 'leave' },
   { type: 'demo', action: 'kill' },
   { type: 'demo', action: 'deploy' },

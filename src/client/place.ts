@@ -1,0 +1,40 @@
+/** What a page needs of `sessionStorage`. */
+export type PlaceStorage = Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>;
+
+/** Of what the server hands out (`session/tokens.ts`), and nothing else that a script of this origin may have put there. */
+const TOKEN = /^[\w-]{1,128}$/;
+
+/**
+ * Where the resume token lies between two documents of one tab, so that a reload keeps its place: from `pagehide` until the next page takes it
+ * out, which it does first of all. A tab that is duplicated copies the storage: it finds nothing there while the first one lives, so that two
+ * tabs are two visits. The server takes this token for some seconds only.
+ */
+export class Place {
+  readonly #storage: () => PlaceStorage;
+  readonly #name: string;
+
+  /** @param storage asking for it throws where the browser keeps it from the page */
+  constructor(storage: () => PlaceStorage, server: string) {
+    this.#storage = storage;
+    this.#name = `rekeycast place at ${server}`;
+  }
+
+  /** The token of the document before, which is gone from the storage then. */
+  take(): string | undefined {
+    try {
+      const token = this.#storage().getItem(this.#name) ?? '';
+      this.#storage().removeItem(this.#name);
+      return TOKEN.test(token) ? token : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
+  keep(token: string): void {
+    try {
+      this.#storage().setItem(this.#name, token);
+    } catch {
+      // Full, or forbidden: the next page joins anew.
+    }
+  }
+}

@@ -1,0 +1,91 @@
+import { describe, expect, it } from 'vitest';
+import type { Broadcast } from '../support/broadcast.ts';
+import { sharedBrowser, startBroadcast } from '../support/fixture.ts';
+import type { TestPage } from '../support/test-page.ts';
+import { until } from '../support/wait.ts';
+
+const browser = sharedBrowser();
+
+/** As F5 does. */
+const reload = (page: TestPage, { tcp }: Broadcast): Promise<unknown> => page.driver.goto(tcp.url);
+
+/** Only who has kept its session counts its epochs on. */
+async function expectBack(page: TestPage, role: string, epoch: number): Promise<void> {
+  await page.waitForFacts(
+    'is back in its place',
+    (facts) => facts.role === role && facts.state === 'live' && facts.epoch > epoch,
+    30_000,
+  );
+  await page.waitPlaying(0, 30_000);
+  expect(page.complaints).toEqual([]);
+}
+
+const stored = (page: TestPage): Promise<number> =>
+  page.driver.evaluate(() => sessionStorage.length, undefined);
+
+describe('a page that is loaded again', { timeout: 120_000 }, () => {
+  it('is the same viewer with other keys, each time, and has left nothing in the storage', async () => {
+    const running = await startBroadcast({ browser: browser(), viewers: 1 });
+    const viewer = running.viewers[0]!;
+    for (let times = 0; times < 3; times++) {
+      const { epoch } = await viewer.facts();
+      await reload(viewer, running);
+      await expectBack(viewer, 'viewer', epoch);
+      expect(await stored(viewer)).toBe(0);
+    }
+    expect((await running.broadcaster.facts()).viewers).toBe(1);
+  });
+
+  it('is the same broadcaster, with its camera on, and the others watch on', async () => {
+    const running = await startBroadcast({ browser: browser() });
+    const { broadcaster, viewers } = running;
+    const { epoch } = await broadcaster.facts();
+    await reload(broadcaster, running);
+    await expectBack(broadcaster, 'broadcaster', epoch);
+    const back = Date.now();
+    for (const viewer of viewers) {
+      await viewer.waitPlaying(back, 30_000);
+      expect(await viewer.facts()).toMatchObject({ role: 'viewer', state: 'live', connections: 1, epoch: 0 });
+    }
+  });
+
+  it.each(['viewer', 'broadcaster'])('while the server is killed keeps the place of a %s', async (role) => {
+    const running = await startBroadcast({ browser: browser(), viewers: 1 });
+    const page = role === 'viewer' ? running.viewers[0]! : running.broadcaster;
+    const { epoch } = await page.facts();
+    await page.driver.goto('about:blank');
+    await running.server.restart(300);
+    await reload(page, running);
+    await expectBack(page, role, epoch);
+    await running.viewers[0]!.waitPlaying(Date.now(), 30_000);
+  });
+
+  it('after it was away for long is another visit, and its place was free', async () => {
+    const running = await startBroadcast({ browser: browser(), viewers: 1 });
+    const viewer = running.viewers[0]!;
+    await reload(viewer, running);
+    await expectBack(viewer, 'viewer', 0);
+    await viewer.driver.goto('about:blank');
+    await until('its session is over', async () => running.server.events('session-closed').length > 0);
+    await reload(viewer, running);
+    await viewer.waitForFacts(
+      'has joined anew',
+      ({ state, epoch }) => state === 'live' && epoch === 0,
+      30_000,
+    );
+  });
+
+  it('is not its own duplicate: two tabs are two visits', async () => {
+    const running = await startBroadcast({ browser: browser(), viewers: 1 });
+    const viewer = running.viewers[0]!;
+    const { epoch } = await viewer.facts();
+    await reload(viewer, running);
+    await expectBack(viewer, 'viewer', epoch);
+    // The browser gives a tab that a page opens a copy of its storage.
+    await viewer.driver.evaluate(() => void window.open(location.href), undefined);
+    await running.broadcaster.waitForFacts('has two viewers', ({ viewers }) => viewers === 2, 30_000);
+    const before = Date.now();
+    await viewer.waitPlaying(before, 30_000);
+    expect(await viewer.facts()).toMatchObject({ state: 'live', role: 'viewer', error: '' });
+  });
+});
