@@ -119,22 +119,27 @@ describe.each(Object.entries(SOURCES))('snapshot keys from %s', (_, give) => {
 
 describe('a key source that fails', () => {
   it.each([
-    ['fails', ['/bin/sh', '-c', 'echo permission denied >&2; exit 2'], 'exit code 2: permission denied'],
-    ['hangs', ['/bin/sh', '-c', 'sleep 1000'], 'within 200 ms and was killed'],
+    [
+      'fails',
+      ['/bin/sh', '-c', 'echo permission denied >&2; exit 2'],
+      '10m',
+      'exit code 2: permission denied',
+    ],
+    ['hangs', ['/bin/sh', '-c', 'sleep 1000'], '200ms', 'within 200 ms and was killed'],
   ])(
     'because it %s, stops a start and every command in words, and nothing is changed',
-    async (_, command, words) => {
+    async (_, command, timeout, words) => {
       SOURCES['a command']!(OLD);
       await written();
       const good = env.SNAPSHOT_KEY_COMMAND!;
-      Object.assign(env, { SNAPSHOT_KEY_COMMAND: JSON.stringify(command), SNAPSHOT_KEY_TIMEOUT: '200ms' });
+      Object.assign(env, { SNAPSHOT_KEY_COMMAND: JSON.stringify(command), SNAPSHOT_KEY_TIMEOUT: timeout });
       for (const argv of ['status', 'reseal', 'verify', 'rotate']) {
         const { code, err } = await run(argv);
         expect([code, err]).toEqual([1, expect.stringContaining(words)]);
         expect(err).toContain('[KEY_SOURCE_FAILED]');
       }
       await expect(start()).rejects.toMatchObject({ code: 'KEY_SOURCE_FAILED' });
-      Object.assign(env, { SNAPSHOT_KEY_COMMAND: good, SNAPSHOT_KEY_TIMEOUT: '10s' });
+      Object.assign(env, { SNAPSHOT_KEY_COMMAND: good, SNAPSHOT_KEY_TIMEOUT: '10m' });
       expect(revealed(await (await start()).store.readIdentity())).toEqual(revealed(IDENTITY));
     },
   );

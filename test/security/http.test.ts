@@ -7,7 +7,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { HttpLimits, HttpPort } from '../../src/signaling/http.ts';
 import { KnownOrigins } from '../../src/signaling/origin.ts';
 import { SUBPROTOCOL } from '../../src/signaling/protocol.ts';
-import { createSite } from '../../src/signaling/site.ts';
+import { createSite, FILES } from '../../src/signaling/site.ts';
 import { PageSockets } from '../../src/signaling/ws.ts';
 import { pagePort } from '../support/page-port.ts';
 import { RawClient, UPGRADE } from '../support/raw-http.ts';
@@ -24,8 +24,7 @@ let server: Server | undefined;
 const clients: RawClient[] = [];
 
 beforeEach(() => {
-  for (const file of ['index.html', 'client.js', 'icon.svg'])
-    writeFileSync(join(directory.path, file), `${file}\n`);
+  for (const { file } of FILES) writeFileSync(join(directory.path, file), `${file}\n`);
   // Larger than what a socket takes from a server whose client reads nothing.
   writeFileSync(join(directory.path, 'style.css'), 'x'.repeat(8 * 1024 * 1024));
   writeFileSync(join(directory.path, 'secret.txt'), SECRET);
@@ -302,7 +301,8 @@ it('http-large: a request line or head beyond its limit is refused, one below it
 });
 
 it('http-slow: a head that drips, an upgrade that never ends, a client that says or reads nothing: each is cut off, and nobody else waits', async () => {
-  await serve({ limits: { head: 300, request: 400, idle: 500, keepAlive: 300, check: 50 } });
+  // Long enough for a client of ours that is held up between two words.
+  await serve({ limits: { head: 3_000, request: 3_500, idle: 4_000, keepAlive: 3_000, check: 50 } });
   const silent = await client();
   const dripping = await client();
   dripping.say('GET / HTTP/1.1\r\n');

@@ -1,6 +1,6 @@
 import { chmodSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { chooseKeySource, type KeySettings, runKeyCommand } from '../../../src/keyring/choose-source.ts';
 import { Keyring } from '../../../src/keyring/keyring.ts';
 import { wrapKeys } from '../../../src/keyring/passphrase.ts';
@@ -116,8 +116,14 @@ describe('a source that is no good is refused in words:', () => {
   it('a command that hangs, which is killed with all that it has started', async () => {
     const pidFile = join(root.path, 'pid');
     const script = `sleep 1000 & echo $! > ${pidFile}.new; mv ${pidFile}.new ${pidFile}; wait`;
-    const hanging = runKeyCommand(['/bin/sh', '-c', script], 3_000);
-    await expect(hanging).rejects.toThrow('within 3000 ms and was killed');
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const refused = expect(runKeyCommand(['/bin/sh', '-c', script], 3_000)).rejects.toThrow(
+      'within 3000 ms and was killed',
+    );
+    await until('it hangs', () => existsSync(pidFile));
+    vi.advanceTimersByTime(3_000);
+    await refused;
     const pid = Number(readFileSync(pidFile, 'utf8'));
     // What has ended and nobody has asked after has no command line any more.
     const commandLine = `/proc/${pid}/cmdline`;
@@ -187,7 +193,7 @@ function open(settings: Partial<KeySettings>, env: Readonly<Record<string, strin
     keysDir: join(root.path, 'keys'),
     keyFile: undefined,
     keyCommand: undefined,
-    keyTimeout: 10_000,
+    keyTimeout: 600_000,
     passphraseFile: undefined,
     ...settings,
   };
