@@ -3,6 +3,11 @@
 /** What another token would help against. */
 type AccessProblem = 'token-required' | 'token-refused' | 'token-expired' | 'publish-forbidden';
 
+interface Bucket {
+    readonly frames: number;
+    readonly watching: Watching;
+}
+
 /** Why this page does not broadcast. */
 type CameraProblem = 'camera-denied' | 'camera-missing' | 'camera-in-use' | 'camera-insecure' | 'camera-lost' | 'camera-failed';
 
@@ -57,6 +62,20 @@ interface ConnectOptions {
     readonly onChange?: (state: VisitState) => void;
 }
 
+/** What the panel reads. */
+interface ContinuityReading {
+    /** Changes with everything that the panel says in words. */
+    readonly version: number;
+    readonly timeline: TimelineReading;
+    readonly seal: SealReading;
+    /** The last ones, oldest first. */
+    readonly outages: readonly Outage[];
+    /** Of the timeline's minute, oldest first. */
+    marks(now: Millis): readonly Mark[];
+    /** Epoch of the keys at that time, or `undefined` before the first ones, or where that is too long ago. */
+    epochAt(at: Millis): number | undefined;
+}
+
 /** Which devices, by the ids that the browser has given them; the browser's own choice where nothing is said. */
 interface Devices {
     readonly camera?: string;
@@ -95,10 +114,63 @@ interface Facts {
     readonly asksForToken: boolean;
 }
 
+/** A time without a frame. */
+interface Gap {
+    readonly from: Millis;
+    readonly to: Millis;
+}
+
+/** What a handshake of the connection in use has shown. */
+interface Handshake {
+    /** Epoch of the offer that it belongs to. */
+    readonly epoch: number;
+    readonly offeredAt: Millis;
+    /** Counts those of this page. */
+    readonly ordinal: number;
+}
+
+/** A moment on the timeline. */
+interface Mark {
+    readonly kind: 'gone' | 'back' | 'media' | 'keys';
+    readonly at: Millis;
+    /** Of keys. */
+    readonly epoch?: number;
+    /** The keys that this page has begun with. */
+    readonly first?: boolean;
+}
+
 /** A point or span on the monotonic clock, in milliseconds. Never compared across processes. */
 type Millis = number & {
     readonly unit?: 'monotonic-ms';
 };
+
+/** The way that packets take to the server. */
+interface NetworkPath {
+    /** Of the selected candidate pair. */
+    readonly roundTripMs: number;
+    /** The server is on this machine: a round trip says nothing. */
+    readonly local: boolean;
+}
+
+/** A time without the server. */
+interface Outage {
+    /** Counts from 1. */
+    readonly number: number;
+    readonly role: Role;
+    readonly lostAt: Millis;
+    /** When the WebSocket was open again. */
+    readonly backAt: Millis | undefined;
+    /** Another run of the server took the page back, or the same one; `undefined` while neither has. */
+    readonly restarted: boolean | undefined;
+    /** The longest time without a frame around it; for a broadcaster, without a connection. */
+    readonly gap: Gap | undefined;
+    /** Some of it was not looked at, or there was nothing to see: frames tell only a part. */
+    readonly unwatched: boolean;
+    /** As it was last measured before. */
+    readonly path: NetworkPath | undefined;
+    readonly epochBefore: number | undefined;
+    readonly rekey: Rekey | undefined;
+}
 
 /**
  * - `connecting`: not taken in yet, or the first connection is not up
@@ -124,8 +196,34 @@ interface PictureWish {
 /** What stands between the visitor and the broadcast, or did until a moment ago. */
 type Problem = CameraProblem | 'broadcaster-present' | 'room-full' | 'too-many-visits' | 'shutting-down' | AccessProblem | 'rate-limited' | 'superseded' | 'left' | 'unreachable' | 'refused';
 
+/** New keys, as this browser has seen them come. */
+interface Rekey {
+    /** When its offer was there. */
+    readonly from: Millis;
+    /** When the handshake was complete and the server had said that it has the keys. */
+    readonly to: Millis;
+    readonly way: RekeyWay;
+    readonly epoch: number;
+}
+
+/** How new keys came: on the same connection, on a second one, or with a session that was begun anew. */
+type RekeyWay = 'in-place' | 'second-connection' | 'anew';
+
 /** What a page is in the room: one broadcasts, the others view. */
 type Role = 'broadcaster' | 'viewer';
+
+/** What is known of the server's identity and of the keys in use. */
+interface SealReading {
+    readonly state: SealState;
+    /** The handshake behind the keys in use, or `undefined` before the first one. */
+    readonly handshake: Handshake | undefined;
+    readonly certificates: {
+        readonly verdict: CertificateVerdict;
+        readonly source: CertificateDigest['source'] | undefined;
+        /** In hex, or empty. */
+        readonly sha256: string;
+    };
+}
 
 /**
  * What this browser has seen itself of the keys in use:
@@ -138,9 +236,20 @@ type Role = 'broadcaster' | 'viewer';
  */
 type SealState = 'not-yet' | 'keys-pending' | 'sealed' | 'unknown' | 'changed';
 
+/** What is to be seen on a timeline. */
+interface TimelineReading {
+    /** Number of the newest bucket with something in it, or `undefined` where nothing has happened yet. */
+    readonly newest: number | undefined;
+    readonly watching: Watching;
+    /** The bucket of this number, counted from the clock's zero. `undefined` where it is over a minute old. */
+    bucket(number: number): Bucket | undefined;
+}
+
 /** A visit of a broadcast, from {@link connect} to {@link Visit.close}. Nothing in it throws: what goes wrong is in its state. */
 interface Visit {
     readonly state: VisitState;
+    /** What restarts have cost, and what of the server's identity and of new keys this browser has seen itself. */
+    readonly continuity: ContinuityReading;
     /**
      * Asks for the camera, and then for the broadcast. Does nothing where this page broadcasts.
      * @param stream what to broadcast in the place of what the camera would give; the visit ends its tracks
@@ -179,6 +288,13 @@ interface VisitState extends Facts {
     /** What this page sends, where it broadcasts. */
     readonly capture: Capture;
 }
+
+/**
+ * - `picture`: frames are to be expected, and a time without any is a gap
+ * - `hidden`: nobody looks at the page, and the browser presents no frames
+ * - `idle`: there is nothing to show
+ */
+type Watching = 'picture' | 'hidden' | 'idle';
 
 /**
  * Visits a broadcast: signaling, connections, camera. Restarts of the server, lost networks and new keys are its own affair; it comes back until the

@@ -1,6 +1,7 @@
 import { monotonicNow } from '../util/clock.ts';
 import { Camera, type Capture, type Devices, type PictureWish } from './camera.ts';
 import { detectCapabilities } from './capabilities.ts';
+import type { ContinuityReading } from './continuity.ts';
 import type { CameraProblem, Facts } from './facts.ts';
 import type { PageInput, PageOutput } from './io.ts';
 import { Page } from './page.ts';
@@ -51,6 +52,8 @@ export interface VisitState extends Facts {
 /** A visit of a broadcast, from {@link connect} to {@link Visit.close}. Nothing in it throws: what goes wrong is in its state. */
 export interface Visit {
   readonly state: VisitState;
+  /** What restarts have cost, and what of the server's identity and of new keys this browser has seen itself. */
+  readonly continuity: ContinuityReading;
   /**
    * Asks for the camera, and then for the broadcast. Does nothing where this page broadcasts.
    * @param stream what to broadcast in the place of what the camera would give; the visit ends its tracks
@@ -116,7 +119,7 @@ class RunningVisit implements Visit {
       jitter: Math.random,
     });
     this.#socket = new Socket(handle, server);
-    this.#peers = new Peers(handle);
+    this.#peers = new Peers(handle, server.hostname);
     this.#camera = new Camera(handle, () => this.#cameraChanged(), devices);
     this.#stage = videos && new Stage(...videos, handle);
     this.#listen();
@@ -131,6 +134,10 @@ class RunningVisit implements Visit {
       volume: this.#stage?.volume ?? 1,
       capture: this.#camera.capture,
     };
+  }
+
+  get continuity(): ContinuityReading {
+    return this.#page.continuity;
   }
 
   broadcast(stream?: MediaStream): void {

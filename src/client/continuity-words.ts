@@ -1,3 +1,4 @@
+import type { Millis } from '../util/clock.ts';
 import type { ContinuityReading, Mark } from './continuity.ts';
 import { lengthOf } from './gaps.ts';
 import { beyondOf, downtimeOf, durationOf, type Outage, type RekeyWay, roundTripsOf } from './outages.ts';
@@ -62,14 +63,17 @@ const SEAL_WORDS: Readonly<Record<SealState, SealWords>> = {
   },
 };
 
-export function describeOutage(outage: Outage): OutageWords {
+/** `now` is for one that is not over. */
+export function describeOutage(outage: Outage, now: Millis): OutageWords {
   const { restarted, epochBefore, rekey } = outage;
   const after = rekey?.epoch;
   return {
     title: restarted === false ? 'Connection lost' : restarted ? 'Server restarted' : 'Server away',
-    downtime: span(downtimeOf(outage), 'so far unknown'),
+    downtime: span(downtimeOf(outage), `${span(now - outage.lostAt, NOTHING)} so far`),
     stood: stood(outage),
-    beyond: outage.unwatched ? 'not seen' : span(beyondOf(outage), NOTHING),
+    beyond: outage.unwatched
+      ? 'not seen'
+      : span(restarted === undefined ? undefined : beyondOf(outage), NOTHING),
     keys: keys(outage),
     epochs: after === undefined ? NOTHING : `${epochBefore ?? NOTHING} → ${after}`,
   };
@@ -99,7 +103,7 @@ export function describeTimeline(
   seconds: number,
 ): string {
   const inView = `Frames shown in the last ${seconds} seconds.`;
-  const keys = marks.filter(({ kind }) => kind === 'keys').length;
+  const keys = marks.filter(({ kind, first }) => kind === 'keys' && !first).length;
   const gone = marks.filter(({ kind }) => kind === 'gone').length;
   const events = [
     gone === 0 ? 'The server was there all the time.' : `The server was gone ${times(gone)}.`,
@@ -109,6 +113,15 @@ export function describeTimeline(
   const last = latest === undefined ? [] : [`Last outage: ${summarize(latest).replaceAll(' · ', ', ')}.`];
   return [inView, ...events, ...last].join(' ');
 }
+
+export const describeMark = ({ kind, first }: Mark): string => (first ? 'first keys' : MARK_WORDS[kind]);
+
+const MARK_WORDS: Readonly<Record<Mark['kind'], string>> = {
+  gone: 'server gone',
+  back: 'server back',
+  media: 'media resumed',
+  keys: 'keys replaced',
+};
 
 /** `9A34 1DB5 … 4BF2` of a fingerprint in hex. */
 export function shortFingerprint(sha256: string): string {
@@ -137,8 +150,9 @@ const WAY_WORDS: Readonly<Record<RekeyWay, string>> = {
   anew: 'in a new session',
 };
 
-function stood({ gap, unwatched, role }: Outage): string {
+function stood({ gap, unwatched, role, restarted }: Outage): string {
   if (unwatched) return 'not seen';
+  if (restarted === undefined) return NOTHING;
   if (gap === undefined) return role === 'viewer' ? NOTHING : 'never';
   return span(lengthOf(gap), NOTHING);
 }

@@ -4,8 +4,8 @@ import type { CertificateDigest } from './certificate.ts';
 import type { ApplyOffer } from './connections.ts';
 import { lengthOf } from './gaps.ts';
 import { type NetworkPath, type Outage, Outages, type RekeyWay } from './outages.ts';
-import { Seal, type SealState } from './seal.ts';
-import { BUCKET_MS, BUCKETS, Timeline } from './timeline.ts';
+import { Seal, type SealReading, type SealState } from './seal.ts';
+import { BUCKET_MS, BUCKETS, Timeline, type TimelineReading } from './timeline.ts';
 
 /** A moment on the timeline. */
 export interface Mark {
@@ -13,18 +13,22 @@ export interface Mark {
   readonly at: Millis;
   /** Of keys. */
   readonly epoch?: number;
+  /** The keys that this page has begun with. */
+  readonly first?: boolean;
 }
 
 /** What the panel reads. */
 export interface ContinuityReading {
   /** Changes with everything that the panel says in words. */
   readonly version: number;
-  readonly timeline: Pick<Timeline, 'newest' | 'bucket' | 'watching'>;
-  readonly seal: Pick<Seal, 'state' | 'handshake' | 'certificates'>;
+  readonly timeline: TimelineReading;
+  readonly seal: SealReading;
   /** The last ones, oldest first. */
   readonly outages: readonly Outage[];
   /** Of the timeline's minute, oldest first. */
   marks(now: Millis): readonly Mark[];
+  /** Epoch of the keys at that time, or `undefined` before the first ones, or where that is too long ago. */
+  epochAt(at: Millis): number | undefined;
 }
 
 /** A shorter gap is not worth a mark. */
@@ -55,6 +59,7 @@ export class Continuity implements ContinuityReading {
   readonly #outages = new Outages();
   readonly #renewals = new Map<number, Renewal>();
   readonly #keys: Mark[] = [];
+  #hadKeys = false;
   #path: NetworkPath | undefined;
   #firstOfferAt: Millis | undefined;
   #isAway = false;
@@ -90,6 +95,10 @@ export class Continuity implements ContinuityReading {
     return marks.filter(({ at }) => at >= since).sort((one, other) => one.at - other.at);
   }
 
+  epochAt(at: Millis): number | undefined {
+    return this.#keys.findLast((mark) => mark.at <= at)?.epoch;
+  }
+
   handleFrame(at: Millis, now: Millis): void {
     this.timeline.frame(at, now);
     // A hidden page may show frames now and then (picture in picture): no gap can be told from them.
@@ -114,6 +123,7 @@ export class Continuity implements ContinuityReading {
   handleIdle(now: Millis): void {
     this.timeline.pause('idle', now);
     this.#outages.pause();
+    this.#version++;
   }
 
   handleVisibility(hidden: boolean, now: Millis): void {
@@ -210,7 +220,8 @@ export class Continuity implements ContinuityReading {
     this.#renewals.delete(peer);
     this.#firstOfferAt = undefined;
     this.#joinsAnew = false;
-    this.#keys.push({ kind: 'keys', at: now, epoch });
+    this.#keys.push({ kind: 'keys', at: now, epoch, first: !this.#hadKeys });
+    this.#hadKeys = true;
     if (this.#keys.length > KEPT_KEYS) this.#keys.shift();
     this.#outages.handleRekey({ from, to: now, way, epoch });
   }

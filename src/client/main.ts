@@ -1,4 +1,5 @@
 import { monotonicNow } from '../util/clock.ts';
+import { ContinuityView } from './continuity-view.ts';
 import { Controls } from './controls.ts';
 import { connect } from './index.ts';
 import { rememberedDevices } from './remembered.ts';
@@ -12,6 +13,7 @@ if (!document.documentElement.hasAttribute('data-outdated')) start();
 function start(): void {
   const view = new View();
   let controls: Controls | undefined;
+  let continuity: ContinuityView | undefined;
   const visit = connect({
     ...tokenOfLink(),
     videos: view.videos,
@@ -20,10 +22,12 @@ function start(): void {
     onChange: (state) => {
       view.render(state);
       controls?.render(state);
+      continuity?.update();
     },
   });
   controls = new Controls(visit, (words) => view.say(words));
   controls.render(visit.state);
+  continuity = new ContinuityView(visit);
 
   view.onToken((token) => visit.enter(token));
   setInterval(() => view.tick(monotonicNow()), CLOCK_INTERVAL_MS);

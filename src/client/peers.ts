@@ -24,11 +24,14 @@ interface Peer {
 /** The RTCPeerConnections. */
 export class Peers {
   readonly #emit: (input: PageInput) => void;
+  readonly #host: string;
   readonly #peers = new Map<number, Peer>();
   #relays: readonly IceServer[] = [];
 
-  constructor(emit: (input: PageInput) => void) {
+  /** @param host where the server is */
+  constructor(emit: (input: PageInput) => void, host: string) {
     this.#emit = emit;
+    this.#host = host;
   }
 
   all(): readonly number[] {
@@ -141,7 +144,7 @@ export class Peers {
     const entry = this.#peers.get(peer);
     if (entry === undefined) return;
     const report = await entry.pc.getStats();
-    const path = pathOf(report);
+    const path = pathOf(report, this.#host);
     if (path !== undefined) this.#emit({ kind: 'path', peer, path });
     if (entry.stream.getTracks().length === 0) return;
     const decoded = countDecoded(report);

@@ -21,6 +21,19 @@ export interface Handshake {
   readonly ordinal: number;
 }
 
+/** What is known of the server's identity and of the keys in use. */
+export interface SealReading {
+  readonly state: SealState;
+  /** The handshake behind the keys in use, or `undefined` before the first one. */
+  readonly handshake: Handshake | undefined;
+  readonly certificates: {
+    readonly verdict: CertificateVerdict;
+    readonly source: CertificateDigest['source'] | undefined;
+    /** In hex, or empty. */
+    readonly sha256: string;
+  };
+}
+
 interface Transport {
   offeredAt: Millis;
   epoch: number;
@@ -40,7 +53,7 @@ interface Transport {
  * "Same server, new keys", found out and not told: no word of the server's moves it. A transport that leaves `connected` behind an offer and comes back
  * to it has done a handshake; a browser's RTCDtlsTransport has no other way there.
  */
-export class Seal {
+export class Seal implements SealReading {
   readonly #certificates = new CertificateWatch();
   readonly #transports = new Map<number, Transport>();
   #inUse: Transport | undefined;
@@ -48,11 +61,10 @@ export class Seal {
   #lostAt: Millis | undefined;
   #away = false;
 
-  get certificates(): Pick<CertificateWatch, 'verdict' | 'source' | 'sha256'> {
+  get certificates(): SealReading['certificates'] {
     return this.#certificates;
   }
 
-  /** The handshake behind the keys in use, or `undefined` before the first one. */
   get handshake(): Handshake | undefined {
     return this.#inUse?.handshake;
   }

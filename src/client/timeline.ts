@@ -16,11 +16,20 @@ export interface Bucket {
   readonly watching: Watching;
 }
 
+/** What is to be seen on a timeline. */
+export interface TimelineReading {
+  /** Number of the newest bucket with something in it, or `undefined` where nothing has happened yet. */
+  readonly newest: number | undefined;
+  readonly watching: Watching;
+  /** The bucket of this number, counted from the clock's zero. `undefined` where it is over a minute old. */
+  bucket(number: number): Bucket | undefined;
+}
+
 const CODES = ['idle', 'hidden', 'picture'] as const satisfies readonly Watching[];
 const MOST_FRAMES = 255;
 
 /** Frames per tenth of a second for the last minute, in memory that does not grow. Buckets are numbered from the clock's zero. */
-export class Timeline {
+export class Timeline implements TimelineReading {
   readonly #frames = new Uint8Array(BUCKETS);
   readonly #watching = new Uint8Array(BUCKETS);
   #oldest = 0;
@@ -28,7 +37,6 @@ export class Timeline {
   #state: Watching = 'idle';
   #looksAway = false;
 
-  /** Number of the newest bucket, or `undefined` where nothing has happened yet. */
   get newest(): number | undefined {
     return this.#newest;
   }
@@ -37,9 +45,9 @@ export class Timeline {
     return this.#state;
   }
 
-  /** The bucket of this number, or `undefined` where it is over a minute old, or not there yet. */
   bucket(number: number): Bucket | undefined {
-    if (this.#newest === undefined || number > this.#newest || number < this.#oldest) return undefined;
+    if (this.#newest === undefined || number < this.#oldest) return undefined;
+    if (number > this.#newest) return { frames: 0, watching: this.#state };
     const slot = slotOf(number);
     return { frames: this.#frames[slot]!, watching: CODES[this.#watching[slot]!]! };
   }

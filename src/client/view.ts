@@ -121,6 +121,7 @@ export class View {
       connections: facts.connections,
       certificate: facts.certificate,
       certificateSha256: facts.certificateSha256,
+      seal: facts.seal,
       lastGapMs: facts.lastGapMs === undefined ? undefined : Math.round(facts.lastGapMs),
       frames: facts.frames,
       instance: facts.instance,

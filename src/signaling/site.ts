@@ -9,6 +9,7 @@ import { DRAINING } from './protocol.ts';
 export const FILES = [
   { path: '/', file: 'index.html', type: 'text/html; charset=utf-8' },
   { path: '/style.css', file: 'style.css', type: 'text/css; charset=utf-8' },
+  { path: '/continuity.css', file: 'continuity.css', type: 'text/css; charset=utf-8' },
   { path: '/check.js', file: 'check.js', type: 'text/javascript; charset=utf-8' },
   { path: '/client.js', file: 'client.js', type: 'text/javascript; charset=utf-8' },
   { path: '/icon.svg', file: 'icon.svg', type: 'image/svg+xml' },

@@ -34,32 +34,35 @@ describe('an outage in words', () => {
   it('does not claim what was not seen', () => {
     expect(summarize({ ...outage, unwatched: true, rekey: undefined })).toBe('Server gone 1.2 s');
     expect(summarize({ ...outage, backAt: undefined })).toBe('Server gone');
-    expect(describeOutage({ ...outage, unwatched: true })).toMatchObject({
+    expect(describeOutage({ ...outage, backAt: undefined }, 9_000).downtime).toBe('8.0 s so far');
+    expect(describeOutage({ ...outage, unwatched: true }, 9_000)).toMatchObject({
       stood: 'not seen',
       beyond: 'not seen',
     });
   });
 
   it('tells a restart from a lost connection', () => {
-    expect(describeOutage(outage).title).toBe('Server restarted');
-    expect(describeOutage({ ...outage, restarted: false }).title).toBe('Connection lost');
-    expect(describeOutage({ ...outage, restarted: undefined }).title).toBe('Server away');
+    expect(describeOutage(outage, 9_000).title).toBe('Server restarted');
+    expect(describeOutage({ ...outage, restarted: false }, 9_000).title).toBe('Connection lost');
+    expect(describeOutage({ ...outage, restarted: undefined }, 9_000).title).toBe('Server away');
   });
 
   it('says that there are no round trips to count on one machine', () => {
     const near = { ...outage, path: { roundTripMs: 1, local: true } };
-    expect(describeOutage(near).keys).toBe('34 ms (the server is too near to count round trips), in place');
-    expect(describeOutage({ ...outage, path: undefined }).keys).toBe('34 ms, in place');
+    expect(describeOutage(near, 9_000).keys).toBe(
+      '34 ms (the server is too near to count round trips), in place',
+    );
+    expect(describeOutage({ ...outage, path: undefined }, 9_000).keys).toBe('34 ms, in place');
   });
 
   it('shows the epochs before and after', () => {
-    expect(describeOutage(outage).epochs).toBe('3 → 4');
-    expect(describeOutage({ ...outage, rekey: undefined }).epochs).toBe('–');
+    expect(describeOutage(outage, 9_000).epochs).toBe('3 → 4');
+    expect(describeOutage({ ...outage, rekey: undefined }, 9_000).epochs).toBe('–');
   });
 
   it('speaks of the connection to a broadcaster', () => {
     expect(summarize({ ...outage, role: 'broadcaster' })).toContain('connection was down 1.4 s');
-    expect(describeOutage({ ...outage, role: 'broadcaster', gap: undefined }).stood).toBe('never');
+    expect(describeOutage({ ...outage, role: 'broadcaster', gap: undefined }, 9_000).stood).toBe('never');
   });
 });
 
@@ -85,6 +88,7 @@ describe('the seal in words', () => {
       },
       version: 0,
       marks: () => [],
+      epochAt: () => undefined,
     });
     expect(describeSeal(continuity('transport')).text).toContain('the same certificate');
     expect(describeSeal(continuity('sdp')).text).toContain('announced');

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { pathOf } from '../../../src/client/network-path.ts';
+import { isThisMachine, pathOf } from '../../../src/client/network-path.ts';
 
 const statistics = (remote: string | undefined, local?: string, pair: object = {}) =>
   new Map<string, unknown>([
@@ -22,7 +22,10 @@ const statistics = (remote: string | undefined, local?: string, pair: object = {
 
 describe('the way to the server', () => {
   it('is measured on the candidate pair in use', () => {
-    expect(pathOf(statistics('192.0.2.1', '198.51.100.7'))).toEqual({ roundTripMs: 34, local: false });
+    expect(pathOf(statistics('192.0.2.1', '198.51.100.7'), 'live.example.org')).toEqual({
+      roundTripMs: 34,
+      local: false,
+    });
   });
 
   it.each([
@@ -30,16 +33,23 @@ describe('the way to the server', () => {
     ['::1', undefined],
     ['192.0.2.1', '192.0.2.1'],
   ])('is none where the server has %s and the browser %s', (remote, local) => {
-    expect(pathOf(statistics(remote, local))?.local).toBe(true);
+    expect(pathOf(statistics(remote, local), 'live.example.org')?.local).toBe(true);
+  });
+
+  it.each(['localhost', '127.0.0.1', '127.1.2.3', '[::1]'])('is none to %s', (host) => {
+    expect(pathOf(statistics(undefined, undefined), host)?.local).toBe(true);
+    expect(isThisMachine(`x${host}`)).toBe(false);
   });
 
   it('is not taken for none where the browser hides addresses', () => {
-    expect(pathOf(statistics(undefined, undefined))?.local).toBe(false);
+    expect(pathOf(statistics(undefined, undefined), 'live.example.org')?.local).toBe(false);
   });
 
   it('is unknown without a pair in use, or before its first answer', () => {
-    expect(pathOf(new Map())).toBeUndefined();
-    expect(pathOf(new Map([['T1', { type: 'transport' }]]))).toBeUndefined();
-    expect(pathOf(statistics('192.0.2.1', undefined, { currentRoundTripTime: undefined }))).toBeUndefined();
+    expect(pathOf(new Map(), 'live.example.org')).toBeUndefined();
+    expect(pathOf(new Map([['T1', { type: 'transport' }]]), 'live.example.org')).toBeUndefined();
+    expect(
+      pathOf(statistics('192.0.2.1', undefined, { currentRoundTripTime: undefined }), 'live.example.org'),
+    ).toBeUndefined();
   });
 });

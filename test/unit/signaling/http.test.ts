@@ -14,7 +14,7 @@ import { RawClient, UPGRADE } from '../../support/raw-http.ts';
 import { testDirectory } from '../../support/test-directory.ts';
 import { until } from '../../support/wait.ts';
 
-const FILES = ['index.html', 'style.css', 'check.js', 'client.js', 'icon.svg'];
+const FILES = ['index.html', 'style.css', 'continuity.css', 'check.js', 'client.js', 'icon.svg'];
 const NEVER = new Promise<RequestHandler>(() => {});
 
 const options = (app: Promise<RequestHandler>, host = '127.0.0.1', port = 0) => ({
@@ -112,6 +112,7 @@ describe('the page', () => {
   it.each([
     ['/', 'index.html', 'text/html; charset=utf-8'],
     ['/style.css', 'style.css', 'text/css; charset=utf-8'],
+    ['/continuity.css', 'continuity.css', 'text/css; charset=utf-8'],
     ['/check.js', 'check.js', 'text/javascript; charset=utf-8'],
     ['/client.js', 'client.js', 'text/javascript; charset=utf-8'],
     ['/icon.svg', 'icon.svg', 'image/svg+xml'],
