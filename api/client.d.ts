@@ -76,6 +76,28 @@ interface ContinuityReading {
     epochAt(at: Millis): number | undefined;
 }
 
+/** What the buttons of a demonstration do to the server. */
+declare const DEMO_ACTIONS: readonly ['kill', 'deploy', 'rotate'];
+
+/** A button of the demonstration: it kills the server, replaces it by another one, or replaces its snapshot keys. */
+type DemoAction = (typeof DEMO_ACTIONS)[number];
+
+/** What a server that demonstrates itself lets this visitor press. */
+interface DemoOffer {
+    /** Those that do something now. */
+    readonly actions: readonly DemoAction[];
+    /** What the server has said of the last one. Of a server that was killed or replaced, the next one's `instance` tells. */
+    readonly outcome?: DemoOutcome & {
+        readonly action: DemoAction;
+    };
+}
+
+/** What has come of one. `words` are for the visitor. */
+interface DemoOutcome {
+    readonly done: boolean;
+    readonly words: string;
+}
+
 /** Which devices, by the ids that the browser has given them; the browser's own choice where nothing is said. */
 interface Devices {
     readonly camera?: string;
@@ -112,6 +134,8 @@ interface Facts {
     readonly canStop: boolean;
     /** The visitor is asked for a token. */
     readonly asksForToken: boolean;
+    /** The buttons of a demonstration, where the server has offered any. */
+    readonly demo: DemoOffer | undefined;
 }
 
 /** A time without a frame. */
@@ -259,6 +283,8 @@ interface Visit {
     stop(): void;
     /** Comes in with this token, or with another one than before. */
     enter(token: string): void;
+    /** Presses a button of the demonstration: one of `state.demo`. */
+    demonstrate(action: DemoAction): void;
     /** Sound of the videos on or off; browsers want a click before. */
     toggleSound(): void;
     /** @param volume 0 to 1 */
@@ -307,6 +333,9 @@ export {
   CameraProblem,
   Capture,
   ConnectOptions,
+  DemoAction,
+  DemoOffer,
+  DemoOutcome,
   Devices,
   Facts,
   PageState,

@@ -319,6 +319,7 @@ declare class Counters<Reason extends string> {
 /** What the buttons of a demonstration do to the server. */
 declare const DEMO_ACTIONS: readonly ['kill', 'deploy', 'rotate'];
 
+/** A button of the demonstration: it kills the server, replaces it by another one, or replaces its snapshot keys. */
 type DemoAction = (typeof DEMO_ACTIONS)[number];
 
 /** What has come of one. `words` are for the visitor. */

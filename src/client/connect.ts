@@ -1,3 +1,4 @@
+import type { DemoAction } from '../signaling/protocol.ts';
 import { monotonicNow } from '../util/clock.ts';
 import { Camera, type Capture, type Devices, type PictureWish } from './camera.ts';
 import { detectCapabilities } from './capabilities.ts';
@@ -63,6 +64,8 @@ export interface Visit {
   stop(): void;
   /** Comes in with this token, or with another one than before. */
   enter(token: string): void;
+  /** Presses a button of the demonstration: one of `state.demo`. */
+  demonstrate(action: DemoAction): void;
   /** Sound of the videos on or off; browsers want a click before. */
   toggleSound(): void;
   /** @param volume 0 to 1 */
@@ -153,6 +156,10 @@ class RunningVisit implements Visit {
 
   enter(token: string): void {
     this.#handle({ kind: 'token', token });
+  }
+
+  demonstrate(action: DemoAction): void {
+    this.#handle({ kind: 'demonstrate', action });
   }
 
   toggleSound(): void {

@@ -1,4 +1,4 @@
-import type { Role } from '../signaling/protocol.ts';
+import type { DemoAction, DemoOutcome, Role } from '../signaling/protocol.ts';
 import type { Millis } from '../util/clock.ts';
 import type { CertificateDigest, CertificateVerdict } from './certificate.ts';
 import type { SealState } from './seal.ts';
@@ -81,4 +81,14 @@ export interface Facts {
   readonly canStop: boolean;
   /** The visitor is asked for a token. */
   readonly asksForToken: boolean;
+  /** The buttons of a demonstration, where the server has offered any. */
+  readonly demo: DemoOffer | undefined;
+}
+
+/** What a server that demonstrates itself lets this visitor press. */
+export interface DemoOffer {
+  /** Those that do something now. */
+  readonly actions: readonly DemoAction[];
+  /** What the server has said of the last one. Of a server that was killed or replaced, the next one's `instance` tells. */
+  readonly outcome?: DemoOutcome & { readonly action: DemoAction };
 }

@@ -1,4 +1,4 @@
-import type { ClientMessage, IceServer, ServerMessage } from '../signaling/protocol.ts';
+import type { DemoAction, IceServer, PageMessage, ServerMessage } from '../signaling/protocol.ts';
 import type { Millis } from '../util/clock.ts';
 import type { CertificateDigest } from './certificate.ts';
 import type { ApplyOffer, PeerState } from './connections.ts';
@@ -46,6 +46,7 @@ export type PageInput =
   | { readonly kind: 'cameraGone'; readonly problem: CameraProblem }
   /** The visitor has a token: it came with the link, or was typed in. */
   | { readonly kind: 'token'; readonly token: string }
+  | { readonly kind: 'demonstrate'; readonly action: DemoAction }
   | { readonly kind: 'press'; readonly button: 'broadcast' | 'stop' };
 
 /** What the page wants done. */
@@ -53,7 +54,7 @@ export type PageOutput =
   | { readonly kind: 'probe'; readonly attempt: number }
   | { readonly kind: 'openSocket'; readonly attempt: number; readonly protocols: readonly string[] }
   | { readonly kind: 'closeSocket'; readonly attempt: number }
-  | { readonly kind: 'send'; readonly message: ClientMessage }
+  | { readonly kind: 'send'; readonly message: PageMessage }
   /** For the page that may be loaded in this one's place, and for nobody else. */
   | { readonly kind: 'keepPlace'; readonly token: string }
   /** For connections that are made, and offers that are answered, from now on. */

@@ -1,6 +1,7 @@
 import { monotonicNow } from '../util/clock.ts';
 import { ContinuityView } from './continuity-view.ts';
 import { Controls } from './controls.ts';
+import { DemoView } from './demo-view.ts';
 import { connect } from './index.ts';
 import { rememberedDevices } from './remembered.ts';
 import { View } from './view.ts';
@@ -14,6 +15,7 @@ function start(): void {
   const view = new View();
   let controls: Controls | undefined;
   let continuity: ContinuityView | undefined;
+  const demo = new DemoView((action) => visit.demonstrate(action));
   const visit = connect({
     ...tokenOfLink(),
     videos: view.videos,
@@ -23,6 +25,7 @@ function start(): void {
       view.render(state);
       controls?.render(state);
       continuity?.update();
+      demo.render(state);
     },
   });
   controls = new Controls(visit, (words) => view.say(words));

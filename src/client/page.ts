@@ -1,9 +1,9 @@
-import { CLOSE_CODE, type ClientMessage, type Role, type ServerMessage } from '../signaling/protocol.ts';
+import { CLOSE_CODE, type PageMessage, type Role, type ServerMessage } from '../signaling/protocol.ts';
 import { earliest, type Millis } from '../util/clock.ts';
 import { Casting, type CastingOutput } from './casting.ts';
 import { Connections, type ConnectionsOutput, type OfferMessage, type PeerState } from './connections.ts';
 import { Continuity, type ContinuityReading } from './continuity.ts';
-import type { AccessProblem, Facts, PageState, Problem } from './facts.ts';
+import type { AccessProblem, DemoOffer, Facts, PageState, Problem } from './facts.ts';
 import type { PageInput, PageOutput } from './io.ts';
 import { Link, type LinkOutput } from './link.ts';
 
@@ -84,6 +84,7 @@ export class Page {
   #frames = 0;
   #instance = '';
   #problem: Problem | undefined;
+  #demo: DemoOffer | undefined;
 
   constructor(options: PageOptions) {
     this.#rekeyInPlace = options.rekeyInPlace;
@@ -145,6 +146,7 @@ export class Page {
       canBroadcast: welcome && role === 'viewer' && !publishing && !this.#onAir,
       canStop: role === 'broadcaster' && camera === 'open',
       asksForToken: this.#problem !== undefined && ASKS_FOR_TOKEN.has(this.#problem),
+      demo: this.#demo,
     };
   }
 
@@ -213,6 +215,9 @@ export class Page {
       case 'token':
         this.#enter(input.token, now);
         break;
+      case 'demonstrate':
+        this.#send({ type: 'demo', action: input.action });
+        break;
       case 'press':
         this.#problem = undefined;
         if (input.button === 'broadcast') this.#casting.broadcast();
@@ -244,6 +249,12 @@ export class Page {
         break;
       case 'room':
         this.#room(message, now);
+        break;
+      case 'demo':
+        this.#demo = { ...this.#demo, actions: message.actions };
+        break;
+      case 'demo-outcome':
+        this.#demo = { actions: this.#demo?.actions ?? [], outcome: message };
         break;
       case 'error':
         this.#error(message, now);
@@ -388,7 +399,7 @@ export class Page {
     this.#link.expectReply(REPLY_TIMEOUT_MS, now);
   }
 
-  #send(message: ClientMessage): void {
+  #send(message: PageMessage): void {
     if (this.#link.isOpen) this.#outputs.push({ kind: 'send', message });
   }
 
@@ -430,6 +441,8 @@ export class Page {
 
   #lost(now: Millis): void {
     this.#presence = 'lost';
+    // Until the next server offers them.
+    if (this.#demo !== undefined) this.#demo = { actions: [] };
     this.#continuity.handleLost(this.#casting.role ?? 'viewer', this.#epoch, now);
   }
 

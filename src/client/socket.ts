@@ -1,4 +1,4 @@
-import { type ClientMessage, DRAINING } from '../signaling/protocol.ts';
+import { DRAINING, type PageMessage } from '../signaling/protocol.ts';
 import type { PageInput } from './io.ts';
 import { PROBE_TIMEOUT_MS } from './link.ts';
 import { parseServerMessage } from './messages.ts';
@@ -27,7 +27,7 @@ export class Socket {
     };
   }
 
-  send(message: ClientMessage): void {
+  send(message: PageMessage): void {
     if (this.#current?.readyState === WebSocket.OPEN) this.#current.send(JSON.stringify(message));
   }
 

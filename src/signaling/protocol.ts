@@ -92,6 +92,7 @@ export type ClientMessage =
 
 /** What the buttons of a demonstration do to the server. */
 export const DEMO_ACTIONS = ['kill', 'deploy', 'rotate'] as const;
+/** A button of the demonstration: it kills the server, replaces it by another one, or replaces its snapshot keys. */
 export type DemoAction = (typeof DEMO_ACTIONS)[number];
 
 /** What has come of one. `words` are for the visitor. */

@@ -3,8 +3,8 @@ import type { PageInput, PageOutput } from '../../../src/client/io.ts';
 import { Page } from '../../../src/client/page.ts';
 import {
   CLOSE_CODE,
-  type ClientMessage,
   type OfferKind,
+  type PageMessage,
   type Role,
   type ServerMessage,
   SUBPROTOCOL,
@@ -51,7 +51,7 @@ class Driver {
     return taken;
   }
 
-  takeSent(): ClientMessage[] {
+  takeSent(): PageMessage[] {
     return this.take().flatMap((output) => (output.kind === 'send' ? [output.message] : []));
   }
 
@@ -899,5 +899,39 @@ describe('the certificate', () => {
       digest: { algorithm: 'sha-256', value: 'aa', source: 'transport' },
     });
     expect(driver.page.facts()).toMatchObject({ certificate: 'same', certificateSha256: 'aa' });
+  });
+});
+
+describe('the buttons of a demonstration', () => {
+  const ACTIONS = ['kill', 'deploy', 'rotate'] as const;
+
+  it('are none before the server has offered them', () => {
+    expect(watching().page.facts().demo).toBeUndefined();
+  });
+
+  it('are offered until the server is away, and again by the next one', () => {
+    const driver = watching();
+    driver.receive({ type: 'demo', actions: ACTIONS });
+    expect(driver.page.facts().demo).toEqual({ actions: ACTIONS });
+    driver.handle({ kind: 'closed', attempt: driver.attempt, code: 1006 });
+    expect(driver.page.facts().demo).toEqual({ actions: [] });
+  });
+
+  it('come with what came of the last one', () => {
+    const driver = watching();
+    driver.receive({ type: 'demo', actions: [] });
+    driver.receive({ type: 'demo-outcome', action: 'rotate', done: true, words: 'done' });
+    driver.receive({ type: 'demo', actions: ACTIONS });
+    expect(driver.page.facts().demo).toMatchObject({
+      actions: ACTIONS,
+      outcome: { action: 'rotate', done: true, words: 'done' },
+    });
+  });
+
+  it('are pressed at the server', () => {
+    const driver = watching();
+    driver.take();
+    driver.handle({ kind: 'demonstrate', action: 'deploy' });
+    expect(driver.takeSent()).toEqual([{ type: 'demo', action: 'deploy' }]);
   });
 });
