@@ -231,17 +231,19 @@ export class Camera {
   }
 }
 
-/** Camera and microphone, or the one of them that exists. Throws what `getUserMedia` throws. */
+/** Camera and microphone, or the one of them that exists; any where the ones wished for are gone. Throws what `getUserMedia` throws. */
 export async function openDevices(devices: Devices, wish: PictureWish = {}): Promise<MediaStream> {
   // Browsers leave `mediaDevices` out of pages that came over plain http from another host.
   if (navigator.mediaDevices === undefined) throw new DOMException('no media devices', 'SecurityError');
-  const video = { ...cameraWish(wish), ...(devices.camera && { deviceId: { ideal: devices.camera } }) };
-  const audio = { ...AUDIO, ...(devices.microphone && { deviceId: { ideal: devices.microphone } }) };
+  const video = { ...cameraWish(wish), ...exactly(devices.camera) };
+  const audio = { ...AUDIO, ...exactly(devices.microphone) };
   const wishes: MediaStreamConstraints[] = [{ video, audio }, { video }, { audio }];
   for (const wished of wishes) {
     try {
       return await navigator.mediaDevices.getUserMedia(wished);
     } catch (error) {
+      const isGone = nameOf(error) === 'OverconstrainedError';
+      if (isGone && (devices.camera ?? devices.microphone) !== undefined) return await openDevices({}, wish);
       if (nameOf(error) !== 'NotFoundError') throw error;
     }
   }
@@ -266,14 +268,19 @@ export function cameraProblemOf(error: unknown): CameraProblem {
 }
 
 async function openDevice(kind: 'audio' | 'video', id: string, wish: PictureWish): Promise<MediaStreamTrack> {
-  const deviceId = { exact: id };
   const stream = await navigator.mediaDevices.getUserMedia(
-    kind === 'video' ? { video: { ...cameraWish(wish), deviceId } } : { audio: { ...AUDIO, deviceId } },
+    kind === 'video'
+      ? { video: { ...cameraWish(wish), ...exactly(id) } }
+      : { audio: { ...AUDIO, ...exactly(id) } },
   );
   const [track] = stream.getTracks();
   if (track === undefined) throw new DOMException('no track', 'NotFoundError');
   return track;
 }
+
+/** A wish that is not `exact` may lose against the wished-for size. */
+const exactly = (id: string | undefined): MediaTrackConstraints =>
+  id === undefined ? {} : { deviceId: { exact: id } };
 
 function cameraWish({ height = 720, frameRate = 30 }: PictureWish): MediaTrackConstraints {
   return {

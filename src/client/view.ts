@@ -69,8 +69,10 @@ export class View {
 
   render(facts: VisitState): void {
     if (facts.problem !== this.#facts?.problem) this.#dismissed = undefined;
+    // Right after one's own broadcast the room still has it; nobody's frames come, though.
+    if (facts.role === 'broadcaster') this.#watched = false;
+    else if (this.#facts?.role === 'viewer') this.#watched ||= facts.frames > this.#facts.frames;
     this.#facts = facts;
-    this.#watched ||= facts.role === 'viewer' && facts.picture;
     this.#renderData(facts);
     write(this.#state, describeState(facts));
     write(this.#curtain, describeCurtain(facts));
