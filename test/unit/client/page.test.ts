@@ -851,6 +851,29 @@ describe('the continuity of a visit', () => {
     expect(driver.page.facts().lastGapMs).toBeLessThan(50);
   });
 
+  it('measures nothing by the frames that a hidden page shows now and then', () => {
+    const driver = sealable();
+    restart(driver);
+    driver.frame(1);
+    const { lastGapMs } = driver.page.facts();
+    driver.handle({ kind: 'visibility', hidden: true });
+    driver.frame(1);
+    driver.advance(2_000);
+    driver.frame(1);
+    expect(driver.page.facts().lastGapMs).toBe(lastGapMs);
+  });
+
+  it('does not take the end of older keys for that of the ones under way', () => {
+    const driver = sealable();
+    restart(driver);
+    driver.handle(transport(false));
+    driver.handle(transport(true));
+    driver.receive({ type: 'keyed', connection: 1, epoch: 0 });
+    expect(driver.page.continuity.outages[0]!.rekey).toBeUndefined();
+    driver.receive({ type: 'keyed', connection: 1, epoch: 1 });
+    expect(driver.page.continuity.outages[0]!.rekey).toBeDefined();
+  });
+
   it('of a broadcaster is that of its connection, and its own picture while that is up', () => {
     const driver = broadcasting();
     const preview: PageInput = { kind: 'frame', peer: undefined, at: driver.now };

@@ -155,6 +155,16 @@ describe('the seal', () => {
     expect(browser.seal.state).toBe('changed');
   });
 
+  it('is not moved by a certificate of a handshake that is not complete', () => {
+    const browser = Browser.watching();
+    browser.offer(1, false);
+    browser.handshake(1, shown('aa'));
+    browser.offer(1, false);
+    browser.seal.handleTransport(1, false);
+    browser.read(1, shown('bb'));
+    expect(browser.seal.state).toBe('sealed');
+  });
+
   it('takes the first connected of a new connection for its handshake, where transports say nothing', () => {
     const browser = new Browser();
     for (const peer of [1, 2]) {
