@@ -137,9 +137,9 @@ async function composure(page: TestPage): Promise<Composure> {
 /** Waits until this viewer sees and hears something that arrived after `since` (milliseconds since 1970). */
 export async function expectMedia(viewer: TestPage, since: number): Promise<void> {
   await viewer.waitPlaying(since);
-  const heard = Number((await viewer.stat('inbound-rtp', 'audio')).packetsReceived);
-  await until(
-    `${viewer.name} hears something`,
-    async () => Number((await viewer.stat('inbound-rtp', 'audio')).packetsReceived) > heard,
-  );
+  // A connection that has just taken the place of another begins to count anew.
+  const packets = async () => Number((await viewer.stat('inbound-rtp', 'audio')).packetsReceived);
+  const what = `${viewer.name} hears something`;
+  const heard = await until(what, packets);
+  await until(what, async () => (await packets()) !== heard);
 }

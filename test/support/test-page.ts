@@ -20,6 +20,12 @@ export interface PageDriver {
   /** A key, as somebody presses it on a keyboard: `m`, `?`, `Escape`. */
   press(key: string): Promise<void>;
   resize(width: number, height: number): Promise<void>;
+  /** Runs source text in the page, whatever its content security policy says. */
+  inject(source: string): Promise<unknown>;
+  /** As for a visitor who likes it so; Firefox is told when it is launched. */
+  scheme(scheme: 'light' | 'dark'): Promise<unknown>;
+  /** What is in the window, as a PNG. */
+  screenshot(): Promise<Uint8Array>;
   close(): Promise<void>;
 }
 
