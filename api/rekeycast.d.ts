@@ -964,6 +964,11 @@ interface SnapshotStore {
     writeMedia(snapshot: MediaSnapshot): void;
     /** Removes the media snapshot unread. */
     dropMedia(): void;
+    /**
+     * Another process has the place from here on: nothing is put there any more, also of a write that is under way and comes through late. What is
+     * written after it rejects or throws.
+     */
+    close?(): void;
     /** Writes both generations of the identity, and the media, to the key that is primary now. */
     reseal(identity: IdentitySnapshot, media: MediaSnapshot | undefined): Promise<void>;
 }

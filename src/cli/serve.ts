@@ -4,6 +4,7 @@ import { findSlips, readConfig } from '../config.ts';
 import { createLog } from '../log.ts';
 import { inheritedSockets, LISTEN_VARIABLES } from '../server/inherited-sockets.ts';
 import { type RunningServer, startServer } from '../server/server.ts';
+import { monotonicNow } from '../util/clock.ts';
 import { demoChannel, SUPERVISED } from './demo-channel.ts';
 import { notifyServiceManager } from './service-manager.ts';
 import { findPredecessor, type Takeover } from './takeover.ts';
@@ -99,9 +100,14 @@ const LINGER_MS = 300;
 /** Given by the first signal, or by `end`, with its name as the reason; the second signal ends the process at once. */
 function stopOnSignal(): { readonly stop: AbortSignal; readonly end: (reason: string) => void } {
   const stop = new AbortController();
+  let firstAt = Number.POSITIVE_INFINITY;
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
-      if (stop.signal.aborted) process.exit(1);
+      if (stop.signal.aborted) {
+        if (monotonicNow() - firstAt > LINGER_MS) exitOnHangingDisk();
+        process.exit(1);
+      }
+      firstAt = monotonicNow();
       stop.abort(signal);
     });
   }
@@ -109,6 +115,16 @@ function stopOnSignal(): { readonly stop: AbortSignal; readonly end: (reason: st
 }
 
 function leaveSoon(): number {
-  setTimeout(() => process.exit(0), LINGER_MS).unref();
+  const leave = (): void => {
+    exitOnHangingDisk();
+    process.exit(0);
+  };
+  setTimeout(leave, LINGER_MS).unref();
   return 0;
+}
+
+/** A thread that waits for a disk holds `process.exit` for as long. Nothing that it could write is waited for any more. */
+function exitOnHangingDisk(): void {
+  if (process.getActiveResourcesInfo().some((kind) => kind.startsWith('FSReq')))
+    process.kill(process.pid, 'SIGKILL');
 }

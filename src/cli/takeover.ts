@@ -22,8 +22,8 @@ import { readRunFile } from '../snapshot/run-file.ts';
 import { chooseRuntimeDir } from '../snapshot/runtime-dir.ts';
 import { askServer, refusalOf } from './admin-client.ts';
 
-/** New keys for everybody take ten seconds at most, and the last snapshots a moment. */
-const PATIENCE_MS = 20_000;
+/** New keys for everybody take ten seconds at most, and the last snapshots a moment; a disk that hangs is given up after twice five seconds. */
+const PATIENCE_MS = 30_000;
 const GOING_TRIES = 10;
 const GOING_INTERVAL_MS = 50;
 

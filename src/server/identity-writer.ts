@@ -32,7 +32,12 @@ export class IdentityWriter {
     this.request();
   }
 
-  /** Settles when everything up to now is written. */
+  /** Settles when everything up to now is written, or could not be; what changes meanwhile is not waited for. */
+  written(): Promise<void> {
+    return new Promise((resume) => this.afterWrite(resume));
+  }
+
+  /** Settles when everything is written, with all that changes meanwhile. */
   async flush(): Promise<void> {
     this.request();
     await this.#running;

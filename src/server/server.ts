@@ -64,7 +64,7 @@ import {
 } from './storage.ts';
 import type { StorageLock } from './storage-lock.ts';
 import { openTurn, type RelaysFor } from './turn.ts';
-import { deferred, elapsed, unlessStopped, whenLetGo } from './waiting.ts';
+import { deferred, elapsed, unlessStopped, whenLetGo, within } from './waiting.ts';
 
 /** How often index limits are raised ahead of use; a crash skips at most what was reserved in two of these. */
 const MEDIA_WRITE_INTERVAL: Millis = 200;
@@ -79,6 +79,8 @@ const PUBLIC = new URL('../public/', import.meta.url);
 
 /** Where something changes all the time, no write of the identity is the last one: from then on nothing may change any more. */
 const FLUSH_PATIENCE_MS = 500;
+/** A disk that takes nothing for so long hangs: nobody who ends, or is to hand over, waits for it any longer. */
+const DISK_PATIENCE_MS = 5_000;
 
 /** Longer than a page takes to bring up a connection beside the one it has; who has taken longer resumes by re-key. */
 const FRESH_PATIENCE: Millis = 10_000;
@@ -95,6 +97,11 @@ const KEPT_SOCKETS: AdminResponse = {
 const ENDING = {
   ok: false,
   error: 'the server is about to end. Nothing was changed; ask again when it is gone, or the next one runs',
+} as const satisfies AdminResponse;
+
+const HANGING_DISK = {
+  ok: false,
+  error: `the disk under STATE_DIR has taken no identity for ${DISK_PATIENCE_MS / 1_000} s: this server goes on, and nothing was changed`,
 } as const satisfies AdminResponse;
 
 /** How often a server that drains looks who is left. */
@@ -296,23 +303,31 @@ class Server implements RunningServer {
     // Whoever sends visitors here has to know first.
     this.#ready = false;
     this.#ending.abort(new Error(ENDING.error));
-    await this.#settle();
-    await this.#release();
+    const settled = await this.#settle();
+    await this.#release(settled === 'settled' ? DISK_PATIENCE_MS : FLUSH_PATIENCE_MS);
     await this.#closeAudit();
   }
 
-  /** What was ordered is done, and the identity on disk is as new as can be. Media goes on meanwhile. */
-  async #settle(): Promise<void> {
-    await Promise.allSettled(this.#orders);
-    await Promise.race([this.#identity.flush(), elapsed(FLUSH_PATIENCE_MS)]);
+  /** What was ordered is done, and the identity on disk is as new as can be, or the disk hangs. Media goes on meanwhile. */
+  async #settle(): Promise<'settled' | 'disk-hangs'> {
+    const written = Promise.allSettled(this.#orders).then(() => this.#identity.written());
+    if (!(await within(written, DISK_PATIENCE_MS))) return 'disk-hangs';
+    await within(this.#identity.flush(), FLUSH_PATIENCE_MS);
+    return 'settled';
   }
 
   /** From here on there is no way back. When it resolves, another process can have all that this one had. */
-  async #release(): Promise<void> {
+  async #release(patience: Millis): Promise<void> {
     this.#stop();
     this.#udp.receive(() => undefined);
-    if (!this.#identity.isIdle) await this.#identity.flush();
+    if (!this.#identity.isIdle && !(await within(this.#identity.flush(), patience)))
+      this.#log.error(
+        { event: 'disk-hangs' },
+        'the disk under STATE_DIR does not take the last identity, which is not waited for any longer: sessions that are new since the last write are lost',
+      );
     this.#broadcast.refreshMedia(monotonicNow());
+    // The directories are the next server's: what comes late must not lie over what that one writes.
+    this.#storage.store.close?.();
     // RFC 6455 §7.4.1 and its registry: 1012 is "service restart"; the pages come back by themselves.
     this.#pages?.close(1012, 'restart');
     this.#announced?.withdraw();
@@ -560,7 +575,11 @@ class Server implements RunningServer {
     try {
       this.#log.info({ event: 'handing-over', fresh: fresh || this.#config.handoff === 'fresh' });
       const since = fresh || this.#config.handoff === 'fresh' ? await this.#rekeyFirst(gone) : undefined;
-      await this.#settle();
+      const settled = await this.#settle();
+      if (settled === 'disk-hangs' && !gone.aborted && this.#shutdown === undefined) {
+        this.#log.error({ event: 'handover-cancelled' }, HANGING_DISK.error);
+        return HANGING_DISK;
+      }
       if (gone.aborted || this.#shutdown !== undefined) {
         this.#log.warn(
           { event: 'handover-cancelled' },
@@ -569,7 +588,7 @@ class Server implements RunningServer {
         return ENDING;
       }
       if (since !== undefined) this.#broadcast.writeOnlySince(since);
-      const released = this.#release();
+      const released = this.#release(DISK_PATIENCE_MS);
       // The next server does not wait for a line in a log.
       this.#shutdown = released.then(() => this.#closeAudit());
       await released;

@@ -20,6 +20,16 @@ export const elapsed = (ms: number): Promise<void> =>
     setTimeout(resume, ms).unref();
   });
 
+/** Whether it has settled in this time. It goes on otherwise, and nobody waits for it. */
+export const within = (work: Promise<unknown>, ms: number): Promise<boolean> =>
+  Promise.race([
+    work.then(
+      () => true,
+      () => true,
+    ),
+    elapsed(ms).then(() => false),
+  ]);
+
 /** Rejects with the signal's reason where that comes first: what it waits for may hang. */
 export function unlessStopped<Value>(work: Promise<Value>, signal: AbortSignal): Promise<Value> {
   return new Promise((resolve, reject) => {

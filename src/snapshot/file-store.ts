@@ -4,7 +4,7 @@ import type { SnapshotKeys } from '../keyring/keyring.ts';
 import { monotonicNow, type WallMillis, wallNow } from '../util/clock.ts';
 import { type FileSystem, nodeFileSystem } from '../util/file-system.ts';
 import { encodeIdentity } from './codec/identity.ts';
-import { IdentityFiles } from './identity-file.ts';
+import { IdentityFiles, storeClosed } from './identity-file.ts';
 import { MediaFile } from './media-file.ts';
 import type { IdentitySnapshot, MediaSnapshot } from './schema.ts';
 import { sealSnapshot } from './seal.ts';
@@ -31,6 +31,7 @@ export class FileSnapshotStore implements SnapshotStore {
   readonly #identity: IdentityFiles;
   readonly #media: MediaFile | undefined;
   readonly #tell: Written;
+  #closed = false;
   /** Settled when no write of the identity is under way. */
   #written: Promise<void> = Promise.resolve();
 
@@ -47,6 +48,7 @@ export class FileSnapshotStore implements SnapshotStore {
       keys,
       report,
       now,
+      isClosed: () => this.#closed,
     });
     this.#media =
       runtimeDir === undefined
@@ -78,6 +80,7 @@ export class FileSnapshotStore implements SnapshotStore {
   }
 
   writeMedia(snapshot: MediaSnapshot): void {
+    if (this.#closed) throw storeClosed();
     const begun = monotonicNow();
     const bytes = this.#media?.write(snapshot);
     if (bytes !== undefined) this.#tell('media', bytes, monotonicNow() - begun);
@@ -87,8 +90,13 @@ export class FileSnapshotStore implements SnapshotStore {
     this.#media?.drop();
   }
 
+  close(): void {
+    this.#closed = true;
+  }
+
   async reseal(identity: IdentitySnapshot, media: MediaSnapshot | undefined): Promise<void> {
     this.#keys.refresh();
+    if (this.#closed) throw storeClosed();
     if (media === undefined) this.dropMedia();
     else this.writeMedia(media);
     // Twice, one after the other: the second write makes the first the previous generation.

@@ -28,7 +28,15 @@ export interface IdentityFilesOptions {
   readonly keys: SnapshotKeys;
   readonly report: Report;
   readonly now: () => WallMillis;
+  /** The directory is another process's. */
+  readonly isClosed?: () => boolean;
 }
+
+export const storeClosed = (): RekeycastError =>
+  new RekeycastError(
+    'STATE_IN_USE',
+    'this process has let go of its directories, and writes nothing there any more',
+  );
 
 /** What one of the two files holds. */
 interface Contents {
@@ -106,17 +114,18 @@ export class IdentityFiles {
    * Rejects with `STATE_UNWRITABLE`.
    */
   async write(bytes: Uint8Array, { generation, id }: Omit<SealedHeader, 'keyId'>): Promise<void> {
-    const { fs, directory } = this.#options;
+    const { fs, directory, isClosed = () => false } = this.#options;
     const current = join(directory, IDENTITY_FILE);
     let { current: replaced, previous } = this.#slots;
     await replaceDurably(fs, current, bytes, () => {
+      if (isClosed()) throw storeClosed();
       if (this.#currentDamaged || fs.info(current) === undefined) return;
       this.#keepAsPrevious(current);
       previous = replaced;
     });
     this.#currentDamaged = false;
     this.#slots = { current: id, previous };
-    this.#fix(generation);
+    if (!isClosed()) this.#fix(generation);
   }
 
   /** Without an anchor an older identity would be read again, if somebody put it back; the one that was written is good all the same. */

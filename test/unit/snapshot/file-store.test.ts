@@ -12,6 +12,7 @@ import { flipped } from '../../support/flipped.ts';
 import { seededRandom } from '../../support/seeded-rng.ts';
 import { revealed, sampleIdentity, sampleMedia } from '../../support/snapshots.ts';
 import { type StoreBench, storeBench } from '../../support/stores.ts';
+import { until } from '../../support/wait.ts';
 
 let bench: StoreBench;
 
@@ -54,6 +55,35 @@ describe('the identity', () => {
       const parsed = parseHeader(readFileSync(join(bench.stateDir, 'identity.sealed')));
       expect(parsed).toMatchObject({ outcome: 'header', header: { generation: run } });
     }
+  });
+
+  it('of another process is not overwritten by a write that comes through when the store is closed', async () => {
+    let goOn: (() => void) | undefined;
+    const hanging: FileSystem = {
+      ...nodeFileSystem,
+      writeDurably: async (path, bytes) => {
+        await new Promise<void>((resume) => {
+          goOn = resume;
+        });
+        await nodeFileSystem.writeDurably(path, bytes);
+      },
+    };
+    const [late, next] = [sampleIdentity(seededRandom(1)), sampleIdentity(seededRandom(2))];
+    const former = await bench.start(hanging);
+    const writing = former.writeIdentity(late);
+    await until('the write is under way', () => goOn !== undefined);
+    former.close();
+    await (await bench.start()).writeIdentity(next);
+    const files = () =>
+      [bench.stateDir, bench.runtimeDir].flatMap((directory) =>
+        readdirSync(directory).map((name) => [name, toHex(readFileSync(join(directory, name)))]),
+      );
+    const before = files();
+    goOn?.();
+    await expect(writing).rejects.toMatchObject({ message: expect.stringContaining('let go') });
+    await expect(former.reseal(late, undefined)).rejects.toMatchObject({ code: 'STATE_IN_USE' });
+    expect(() => former.writeMedia(sampleMedia(seededRandom(3), 1, bench.now))).toThrow(/let go/);
+    expect(files()).toEqual(before);
   });
 
   it('is written as it was at the call, one write after the other', async () => {
