@@ -73,7 +73,7 @@ describe('the built command beside a real server', { timeout: 300_000 }, () => {
       await loadSodium();
       const key = Secret.copy(Buffer.from(text, 'base64'));
       const writerKey = deriveWriterKey(key);
-      const found = new MemoryScanner([
+      const found = await new MemoryScanner([
         // Without the first and the last byte, which X25519 sets bits of (RFC 7748 §5).
         { name: 'key', bytes: key.bytes.slice(1, -1) },
         { name: 'key as text', bytes: utf8(text) },

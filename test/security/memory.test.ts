@@ -10,9 +10,15 @@ import { concat, fromHex, toHex, utf8 } from '../../src/util/bytes.ts';
 import { loadSodium } from '../../src/util/sodium.ts';
 import type { ServerKnobs } from '../support/dtls-server.ts';
 import { handshakeForms, lastRoundKey, srtpForms } from '../support/key-forms.ts';
-import { type Hit, MemoryScanner, oldKeysCollected, type Pattern } from '../support/memory.ts';
+import {
+  everybodyKeyed,
+  type Hit,
+  MemoryScanner,
+  oldKeysCollected,
+  type Pattern,
+} from '../support/memory.ts';
 import { OpenPage } from '../support/open-page.ts';
-import { findPrivateKeys } from '../support/private-keys.ts';
+import { belongingTo, scalarsIn } from '../support/private-keys.ts';
 import { ServerProcess } from '../support/process.ts';
 import { HmacSha1, paddedWords } from '../support/sha1.ts';
 import { Thief } from '../support/thief.ts';
@@ -46,33 +52,39 @@ beforeAll(async () => {
     pages.push(page);
     await page.onAir(1);
   }
-  look('first run', [...handshakes(), ...snapshotKeys(), ...keysOf(0)]);
+  await look('first run', [...handshakes(), ...snapshotKeys(), ...keysInUse()]);
 
   await server.restart(100);
-  for (const page of pages) await page.comeBack();
-  await everybodyOnAir(2);
+  await everybodyOnOthers(async () => {
+    for (const page of pages) await page.comeBack();
+  });
   await oldKeysCollected(server);
-  look('resume', keysOf(0));
-  look('resume: other', [...handshakes(), ...snapshotKeys(), ...keysOf(1), ...certificate()]);
+  await look('resume', keysBefore());
+  await look('resume: other', [...handshakes(), ...snapshotKeys(), ...keysInUse(), ...certificate()]);
 
-  await askServer(server.adminSocket, { command: 'rekey' });
-  await everybodyOnAir(3);
-  await until('the old connections are closed', () => closedConnections() === pages.length);
+  const closed = closedConnections();
+  await everybodyOnOthers(() => askServer(server.adminSocket, { command: 'rekey' }));
+  await until('the old connections are closed', () => closedConnections() >= closed + pages.length);
   await oldKeysCollected(server);
-  look('order', [...keysOf(0), ...keysOf(1)]);
-  look('order: other', [...handshakes(), ...snapshotKeys(), ...keysOf(2)]);
+  await look('order', keysBefore());
+  await look('order: other', [...handshakes(), ...snapshotKeys(), ...keysInUse()]);
 
   const shares = pages.flatMap(({ browser }) =>
     browser.associations.map(({ secrets }) => secrets.clientShare.slice()),
   );
-  privateKeys.push(...findPrivateKeys(server.run.pid, [...shares, certificatePoint()]));
-  privateKeys.push(...(await inAnotherProcess(X25519_CONTROL.privateKey, X25519_CONTROL.share)));
+  const scalars = await scalarsIn(server.run.pid);
 
-  pages.at(-1)?.leave();
+  const [leaver] = pages.slice(-1) as [OpenPage];
+  const theirs = leaver.browser.associations.flatMap((_, number) => keysOf(leaver, number));
+  leaver.leave();
   await until('they have left', () => server.events('session-closed').length === 1);
   await oldKeysCollected(server);
-  look('leave', keysOf(2, pages.slice(-1)));
-}, 300_000);
+  await look('leave', theirs);
+
+  // Last: meanwhile nobody would be answered.
+  privateKeys.push(...belongingTo(scalars, [...shares, certificatePoint()]));
+  privateKeys.push(...(await inAnotherProcess(X25519_CONTROL.privateKey, X25519_CONTROL.share)));
+}, 600_000);
 
 afterAll(async () => {
   for (const page of pages) page.close();
@@ -81,14 +93,10 @@ afterAll(async () => {
 
 describe('the memory of the server', () => {
   it('memory-control: is searched to the end: the keys in use and the certificate key are found', () => {
-    for (const [moment, epoch] of [
-      ['first run', 0],
-      ['resume: other', 1],
-      ['order: other', 2],
-    ] as const) {
+    for (const moment of ['first run', 'resume: other', 'order: other']) {
       for (const { name } of PAGES) {
-        expect(namesAt(moment)).toContain(`${name} ${epoch} local master key`);
-        expect(namesAt(moment)).toContain(`${name} ${epoch} remote rtcp encryption key`);
+        expect(namesAt(moment)).toContain(`${name} in use local master key`);
+        expect(namesAt(moment)).toContain(`${name} in use remote rtcp encryption key`);
       }
     }
     expect(namesAt('resume: other')).toContain('certificate key');
@@ -140,23 +148,34 @@ const namesAt = (moment: string): string[] => [...new Set(found.get(moment)!.map
 const closedConnections = (): number =>
   server.events('stale-keys-destroyed').filter(({ fields }) => fields.by === 'closed').length;
 
-function look(moment: string, patterns: readonly Pattern[]): void {
-  found.set(moment, new MemoryScanner(patterns).scan(server.run.pid));
+async function look(moment: string, patterns: readonly Pattern[]): Promise<void> {
+  found.set(moment, await new MemoryScanner(patterns).scan(server.run.pid));
 }
 
-async function everybodyOnAir(associations: number): Promise<void> {
-  for (const page of pages) await page.onAir(associations);
+/** Everybody gets other keys, and sees the picture move under them. */
+async function everybodyOnOthers(cause: () => Promise<unknown>): Promise<void> {
+  const before = pages.map(({ browser }) => browser.associations.length);
+  await cause();
+  for (const [i, page] of pages.entries()) await page.onAir(before[i]! + 1);
+  await everybodyKeyed(server, pages);
 }
 
-function keysOf(epoch: number, whose: readonly OpenPage[] = pages): Pattern[] {
-  return whose.flatMap(({ browser }) => {
-    const association = browser.associations[epoch]!;
-    const received = [...(browser.connections.get(association.connection)?.received.keys() ?? [])];
-    const remote = [...new Set(received.map((key) => Number(key.split('/')[0])))];
-    return srtpForms(`${browser.name} ${epoch}`, association, {
-      local: [0x1000 + association.connection],
-      remote,
-    });
+const keysInUse = (): Pattern[] =>
+  pages.flatMap((page) => keysOf(page, page.browser.associations.length - 1));
+
+const keysBefore = (): Pattern[] =>
+  pages.flatMap((page) =>
+    page.browser.associations.slice(0, -1).flatMap((_, number) => keysOf(page, number)),
+  );
+
+function keysOf({ browser }: OpenPage, number: number): Pattern[] {
+  const association = browser.associations[number]!;
+  const isInUse = number === browser.associations.length - 1;
+  const received = [...(browser.connections.get(association.connection)?.received.keys() ?? [])];
+  const remote = [...new Set(received.map((key) => Number(key.split('/')[0])))];
+  return srtpForms(`${browser.name} ${isInUse ? 'in use' : number}`, association, {
+    local: [0x1000 + association.connection],
+    remote,
   });
 }
 
@@ -209,7 +228,7 @@ async function inAnotherProcess(privateKey: string, share: Uint8Array): Promise<
   const child = spawn(process.execPath, ['-e', program], { stdio: ['ignore', 'pipe', 'inherit'] });
   try {
     await once(child.stdout, 'data');
-    return findPrivateKeys(child.pid!, [share]);
+    return belongingTo(await scalarsIn(child.pid!), [share]);
   } finally {
     child.kill('SIGKILL');
   }

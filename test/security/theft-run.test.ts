@@ -7,7 +7,7 @@ import { loadSodium } from '../../src/util/sodium.ts';
 import { datagramKind } from '../support/capture.ts';
 import { testIdentity } from '../support/dtls-identity.ts';
 import { Impostor } from '../support/impostor.ts';
-import { oldKeysCollected } from '../support/memory.ts';
+import { everybodyKeyed, oldKeysCollected } from '../support/memory.ts';
 import { OpenPage } from '../support/open-page.ts';
 import { freePort } from '../support/ports.ts';
 import { ServerProcess } from '../support/process.ts';
@@ -25,6 +25,7 @@ const ROBBED = [1, 2] as const;
 
 /** Two packets under the same keys, and when: what the thieves are judged by and do not know. */
 interface Stream {
+  /** Half an epoch less where these keys were the first try of it, and others took their place. */
   readonly epoch: number;
   /** Before or behind the thieves of this epoch, if any came. */
   readonly when: 'before' | 'behind';
@@ -47,6 +48,8 @@ const memory = new Map<number, Thief>();
 /** Length of the recording when they came. */
 const robbedAt = new Map<number, number>();
 const opened = new Map<Thief, ReadonlySet<Uint8Array>>();
+/** How many associations each page had had when the epoch was on air. */
+const hadBy = new Map<OpenPage, number[]>();
 /** Who was taken for the server, and who when it had another certificate. */
 const believed = new Map<Thief, boolean>();
 const believedLater = new Map<Thief, boolean>();
@@ -60,6 +63,7 @@ beforeAll(async () => {
   for (const [seed, name] of ['broadcaster', 'viewer'].entries()) {
     const page = await OpenPage.open({ name, seed, url: server.url, udpPort: relay.port });
     pages.push(page);
+    hadBy.set(page, []);
     await page.onAir(1);
   }
   // During re-keys: with each datagram of a handshake.
@@ -205,21 +209,23 @@ function steal(): void {
 
 /** Until everybody has the keys of this epoch, nobody those before, and media has gone by. Thieves come in the middle of it. */
 async function liveThrough(epoch: number): Promise<void> {
-  for (const page of pages) await page.onAir(epoch + 1);
+  for (const page of pages) await page.onAir((hadBy.get(page)!.at(-1) ?? 0) + 1);
+  await everybodyKeyed(server, pages);
+  for (const page of pages) hadBy.get(page)!.push(page.browser.associations.length);
   await oldKeysCollected(server);
   await mediaPasses();
   robbedAt.set(epoch, relay.capture.length);
   steal();
-  if (ROBBED.some((one) => one === epoch)) rob(epoch);
+  if (ROBBED.some((one) => one === epoch)) await rob(epoch);
   await mediaPasses();
 }
 
-function rob(epoch: number): void {
+async function rob(epoch: number): Promise<void> {
   const ofFiles = new Thief();
   for (const directory of Object.values(server.directories)) ofFiles.copy(directory);
   runtime.set(epoch, ofFiles);
   const ofMemory = new Thief();
-  ofMemory.copyMemory(server.run.pid);
+  await ofMemory.copyMemory(server.run.pid);
   memory.set(epoch, ofMemory);
 }
 
@@ -243,21 +249,32 @@ function findStreams(): void {
     const kind = datagramKind(bytes);
     return kind === 'rtp' || kind === 'rtcp' ? [{ bytes, at, kind }] : [];
   });
-  for (const { epoch, keys: ours } of pages.flatMap(({ browser }) => browser.associations)) {
+  const associations = pages.flatMap((page) =>
+    page.browser.associations.map(({ keys: ours }, number) => ({ ours, epoch: epochOf(page, number) })),
+  );
+  for (const { epoch, ours } of associations) {
     for (const master of [ours.local, ours.remote]) {
       const open = opener(ours.profile, master);
       const found = media.filter(({ bytes }) => open(bytes) !== undefined);
       for (const when of ['before', 'behind'] as const) {
         for (const kind of ['rtp', 'rtcp'] as const) {
           const packets = found
-            .filter((one) => one.kind === kind && one.at < robbedAt.get(epoch)! === (when === 'before'))
+            .filter(
+              (one) => one.kind === kind && one.at < robbedAt.get(Math.ceil(epoch))! === (when === 'before'),
+            )
             .map(({ bytes }) => bytes);
           if (packets.length > 0) streams.push({ epoch, when, packets: [packets[0]!, packets.at(-1)!] });
         }
       }
     }
   }
-  expect(new Set(streams.map(({ epoch }) => epoch)).size).toBe(EPOCHS);
+  expect(new Set(streams.map(({ epoch }) => Math.ceil(epoch))).size).toBe(EPOCHS);
+}
+
+function epochOf(page: OpenPage, number: number): number {
+  const had = hadBy.get(page)!;
+  const epoch = had.findIndex((count) => number < count);
+  return number === had[epoch]! - 1 ? epoch : epoch - 0.5;
 }
 
 /** Each thief with the certificate he has, or with one of his own: before and after the server's is replaced. */

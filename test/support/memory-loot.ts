@@ -41,9 +41,9 @@ export class MemoryLoot {
   #slots: Placed[] = [];
   #salts: Placed[] = [];
 
-  static take(pid: number): MemoryLoot {
+  static async take(pid: number): Promise<MemoryLoot> {
     const loot = new MemoryLoot();
-    readMemory(
+    await readMemory(
       pid,
       LONGEST_BYTES,
       (chunk, _mapping, address) => loot.#search(chunk, address),

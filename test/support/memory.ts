@@ -1,4 +1,8 @@
 import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { askServer } from '../../src/cli/admin-client.ts';
+import type { ServerFacts } from '../../src/observability/facts.ts';
+import type { OpenPage } from './open-page.ts';
 import type { ServerProcess } from './process.ts';
 import { until } from './wait.ts';
 
@@ -42,28 +46,49 @@ function readableMappings(pid: number): Mapping[] {
     });
 }
 
-/** Hands out the memory of a stopped process in chunks that overlap by `overlap` bytes. It runs again afterwards. */
-export function readMemory(
+interface Chunk {
+  readonly bytes: Uint8Array;
+  readonly mapping: Mapping;
+  readonly address: number;
+}
+
+/**
+ * Hands out the memory of a process as it was at one moment, in chunks that overlap by `overlap` bytes. The process stands still while it is copied,
+ * and no longer; between two chunks everything else of this process has its turn.
+ */
+export async function readMemory(
   pid: number,
   overlap: number,
   take: (chunk: Uint8Array, mapping: Mapping, address: number) => void,
   wanted: (mapping: Mapping) => boolean = () => true,
-): void {
+): Promise<void> {
+  for (const { bytes, mapping, address } of copyMemory(pid, overlap, wanted)) {
+    take(bytes, mapping, address);
+    await nextTurn();
+  }
+}
+
+function copyMemory(pid: number, overlap: number, wanted: (mapping: Mapping) => boolean): readonly Chunk[] {
   const memory = openSync(`/proc/${pid}/mem`, 'r');
   const buffer = new Uint8Array(CHUNK_BYTES + overlap);
+  const zeroes = new Uint8Array(buffer.length);
+  const chunks: Chunk[] = [];
   process.kill(pid, 'SIGSTOP');
   try {
     for (const mapping of readableMappings(pid).filter(wanted)) {
-      for (let at = mapping.start; at < mapping.end; at += CHUNK_BYTES) {
-        const length = Math.min(buffer.length, mapping.end - at);
-        const got = tryRead(memory, buffer.subarray(0, length), at);
-        take(buffer.subarray(0, got), mapping, at);
+      for (let address = mapping.start; address < mapping.end; address += CHUNK_BYTES) {
+        const length = Math.min(buffer.length, mapping.end - address);
+        const bytes = buffer.subarray(0, tryRead(memory, buffer.subarray(0, length), address));
+        // Most of what is mapped was never written to.
+        if (Buffer.compare(bytes, zeroes.subarray(0, bytes.length)) !== 0)
+          chunks.push({ bytes: bytes.slice(), mapping, address });
       }
     }
   } finally {
     process.kill(pid, 'SIGCONT');
     closeSync(memory);
   }
+  return chunks;
 }
 
 /** Looks for all patterns in all memory of a process that can be read. Patterns shorter than eight bytes are refused. */
@@ -82,9 +107,9 @@ export class MemoryScanner {
     }
   }
 
-  scan(pid: number): Hit[] {
+  async scan(pid: number): Promise<Hit[]> {
     const hits: Hit[] = [];
-    readMemory(pid, PIECE_BYTES - 1, (chunk, mapping, address) => {
+    await readMemory(pid, PIECE_BYTES - 1, (chunk, mapping, address) => {
       for (const { name, piece, at } of this.#find(chunk))
         hits.push({ name, piece, address: address + at, mapping: mapping.name });
     });
@@ -122,6 +147,20 @@ export async function oldKeysCollected(server: ServerProcess): Promise<void> {
     'the old keys are collected',
     () => last('old-keys-collected') > last('stale-keys-destroyed', 'keyed'),
   );
+}
+
+/** Waits until every page has keys that the server takes for good, none under way: what was before is then the past, however often they had to try. */
+export async function everybodyKeyed(server: ServerProcess, pages: readonly OpenPage[]): Promise<void> {
+  await until('everybody has keys, and no others are under way', async () => {
+    const answer = await askServer(server.adminSocket, { command: 'status' });
+    if (answer.kind !== 'answer' || !answer.response.ok) return false;
+    const { sessions } = (answer.response as unknown as { readonly facts: ServerFacts }).facts;
+    const live = sessions.groups.map(({ state, count }) => (state === 'live' ? count : Number.NaN));
+    return (
+      live.reduce((sum, count) => sum + count, 0) === pages.length &&
+      pages.every(({ browser }) => browser.current?.connected)
+    );
+  });
 }
 
 /** A page that was never touched, or that a device maps, cannot be read: it holds nothing either. */

@@ -11,15 +11,10 @@ const ALIGNMENT = 16;
 const X25519_PKCS8_PREFIX = fromHex('302e020100300506032b656e04220420');
 const X25519_SPKI_PREFIX_BYTES = 12;
 
-/**
- * Which of these public keys (X25519, or uncompressed points of P-256) have their private key in the memory of a process: takes everything
- * there for a scalar that could be one, in the byte order of the wire and in that of big numbers. Gives them in hex.
- */
-export function findPrivateKeys(pid: number, publicKeys: readonly Uint8Array[]): readonly string[] {
-  const wanted = new Set(publicKeys.map(toHex));
-  const groups = new Set(publicKeys.map(({ length }) => (length === X25519_BYTES ? x25519Of : p256Of)));
+/** What lies in the memory of a process and could be a private key, in hex: all that looks like a scalar of X25519 or of P-256. */
+export async function scalarsIn(pid: number): Promise<ReadonlySet<string>> {
   const seen = new Set<string>();
-  readMemory(
+  await readMemory(
     pid,
     SCALAR_BYTES,
     (chunk) => {
@@ -29,7 +24,20 @@ export function findPrivateKeys(pid: number, publicKeys: readonly Uint8Array[]):
     },
     ({ writable }) => writable,
   );
-  const found = [...seen].flatMap((scalar) =>
+  return seen;
+}
+
+/**
+ * Which of these public keys (X25519, or uncompressed points of P-256) belong to one of the scalars, in the byte order of the wire or in that of big
+ * numbers; in hex. It takes many seconds, in which this process does nothing else.
+ */
+export function belongingTo(
+  scalars: ReadonlySet<string>,
+  publicKeys: readonly Uint8Array[],
+): readonly string[] {
+  const wanted = new Set(publicKeys.map(toHex));
+  const groups = new Set(publicKeys.map(({ length }) => (length === X25519_BYTES ? x25519Of : p256Of)));
+  const found = [...scalars].flatMap((scalar) =>
     [...groups].flatMap((publicKeysOf) => publicKeysOf(fromHex(scalar))).filter((key) => wanted.has(key)),
   );
   return [...new Set(found)];

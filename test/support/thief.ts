@@ -50,8 +50,8 @@ export class Thief {
   }
 
   /** Copies everything in the memory of a process that looks like a key. */
-  copyMemory(pid: number): void {
-    this.#memory.push(MemoryLoot.take(pid));
+  async copyMemory(pid: number): Promise<void> {
+    this.#memory.push(await MemoryLoot.take(pid));
   }
 
   /** Keeps what a handshake says in the clear: takes it for key material like any other, and reads the certificates. */
