@@ -3,6 +3,7 @@ import { DevicesDialog } from './devices-dialog.ts';
 import { find, hide, label } from './dom.ts';
 import { commandOf, type KeyCommand } from './keys.ts';
 import { QualityPanel } from './quality-panel.ts';
+import { isShown } from './view.ts';
 
 /** The pointer rests, and the controls get out of the picture. */
 const IDLE_MS = 3_000;
@@ -33,6 +34,7 @@ export class Controls {
   readonly #devices: DevicesDialog;
   readonly #quality: QualityPanel;
   #state: VisitState | undefined;
+  #picture = false;
   #ownStream: MediaStream | undefined;
   #idle: ReturnType<typeof setTimeout> | undefined;
 
@@ -60,7 +62,8 @@ export class Controls {
 
   render(state: VisitState): void {
     this.#state = state;
-    const { capture, picture, sound } = state;
+    const { capture, sound } = state;
+    const picture = isShown(state);
     const { broadcast, stop, microphone, camera, screen, choose, pip } = this.#buttons;
     const watches = state.role === 'viewer' && picture;
     const broadcasts = state.canStop;
@@ -88,6 +91,7 @@ export class Controls {
     if (this.#volume.value !== volume) this.#volume.value = volume;
     this.#quality.render(watches || broadcasts, broadcasts);
     this.#devices.render(state.canBroadcast, broadcasts);
+    this.#picture = picture;
     if (!picture) this.#stage.classList.remove('idle');
   }
 
@@ -125,7 +129,7 @@ export class Controls {
     this.#stage.classList.remove('idle');
     clearTimeout(this.#idle);
     this.#idle = setTimeout(() => {
-      if (this.#state?.picture && !this.#quality.isOpen) this.#stage.classList.add('idle');
+      if (this.#picture && !this.#quality.isOpen) this.#stage.classList.add('idle');
     }, IDLE_MS);
   }
 
@@ -153,9 +157,9 @@ export class Controls {
 
   /** A viewer's sound; a broadcaster's microphone. */
   #mute(): void {
-    const { role, picture, canStop, capture } = this.#state ?? {};
+    const { role, canStop, capture } = this.#state ?? {};
     if (canStop) this.#visit.setMicrophone(capture?.microphone === 'off');
-    else if (role === 'viewer' && picture) {
+    else if (role === 'viewer' && this.#picture) {
       if (!this.#state?.sound && this.#state?.volume === 0) this.#visit.setVolume(1);
       this.#visit.toggleSound();
     }

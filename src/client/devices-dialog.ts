@@ -85,6 +85,7 @@ export class DevicesDialog {
     write(this.#title, live ? 'Camera and microphone' : 'Before you go live');
     write(this.#cancel, live ? 'Done' : 'Cancel');
     hide(this.#goLive, live);
+    this.#preview.parentElement?.classList.toggle('mirror', !live);
     hide(this.#retry, true);
     this.#say('');
     if (!this.#dialog.open) this.#dialog.showModal();

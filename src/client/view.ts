@@ -11,12 +11,18 @@ import {
   describeRole,
   describeState,
   describeTime,
+  describeTitle,
 } from './words.ts';
+
+/** There is a picture to be seen; a page whose visit is over has none, whatever the room had last. */
+export const isShown = ({ picture, state }: Facts): boolean =>
+  picture && state !== 'stopped' && state !== 'locked';
 
 /** The face of the page: writes facts into elements. */
 export class View {
   readonly videos: readonly [HTMLVideoElement, HTMLVideoElement];
   readonly #broadcast = find('broadcast', HTMLButtonElement);
+  readonly #reload = find('reload', HTMLButtonElement);
   readonly #tokenForm = find('token-form', HTMLFormElement);
   readonly #token = find('token', HTMLInputElement);
   readonly #app = find('app', HTMLElement);
@@ -44,6 +50,7 @@ export class View {
 
   constructor() {
     this.videos = [find('video-a', HTMLVideoElement), find('video-b', HTMLVideoElement)];
+    this.#reload.addEventListener('click', () => location.reload());
     find('dismiss', HTMLButtonElement).addEventListener('click', () => {
       this.#own = '';
       this.#dismissed = this.#facts?.problem;
@@ -76,14 +83,18 @@ export class View {
     this.#renderData(facts);
     write(this.#state, describeState(facts));
     write(this.#curtain, describeCurtain(facts));
-    hide(this.#curtain, facts.picture);
-    const hint = facts.picture ? describeHint(facts) : '';
+    const picture = isShown(facts);
+    hide(this.#curtain, picture);
+    const hint = picture ? describeHint(facts) : '';
     write(this.#hint, hint);
     hide(this.#hint, hint === '');
     write(this.#badge, facts.onAir ? 'Live' : 'Off air');
     this.#badge.classList.toggle('live', facts.onAir);
     write(this.#broadcast, describeBroadcast(this.#watched));
     hide(this.#tokenForm, !facts.asksForToken);
+    hide(this.#reload, facts.state !== 'stopped');
+    const title = describeTitle(facts);
+    if (document.title !== title) document.title = title;
     this.#renderRows(facts);
     this.#renderProblem();
   }

@@ -12,6 +12,11 @@ export function describeCurtain(facts: Facts): string {
   return CURTAIN_WORDS[facts.state] ?? 'One moment…';
 }
 
+/** In the tab. */
+export function describeTitle(facts: Facts): string {
+  return facts.onAir ? 'Live – rekeycast' : 'rekeycast';
+}
+
 /** Over the picture, in a word or two: what goes on while it goes on. */
 export function describeHint(facts: Facts): string {
   return HINT_WORDS[facts.state] ?? '';

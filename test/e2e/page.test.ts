@@ -1,7 +1,9 @@
-import { describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { askServer } from '../../src/cli/admin-client.ts';
 import type { Broadcast } from '../support/broadcast.ts';
+import { FirefoxBrowser } from '../support/firefox.ts';
 import { prepareBroadcast, sharedBrowser, startBroadcast } from '../support/fixture.ts';
+import { hostAddress } from '../support/ports.ts';
 import { expectMedia } from '../support/survival.ts';
 import type { TestPage } from '../support/test-page.ts';
 import { until } from '../support/wait.ts';
@@ -303,6 +305,42 @@ describe('who watches', { timeout: 120_000 }, () => {
     await viewer.click(/^go live$/);
     await viewer.waitForFacts('broadcasts', ({ role, state }) => role === 'broadcaster' && state === 'live');
     await expectMedia(running.broadcaster, Date.now());
+  });
+});
+
+describe('Firefox', { timeout: 120_000 }, () => {
+  let firefox: FirefoxBrowser;
+  beforeAll(async () => {
+    firefox = await FirefoxBrowser.launch();
+  }, 60_000);
+  afterAll(() => firefox?.close());
+
+  it('shows the devices before going live, and its viewers go on while it mutes and darkens', async () => {
+    const running = await prepareBroadcast({ browser: browser(), address: hostAddress() });
+    const page = await running.open('Firefox broadcaster', firefox);
+    running.setBroadcaster(page);
+    await running.waitConnected(page, 'broadcaster');
+    const viewer = await running.openViewer('Chromium viewer');
+    await page.click(/^stop broadcasting$/);
+    await page.waitForFacts('watches', ({ role }) => role === 'viewer');
+    await page.goLive();
+    await page.waitForFacts('broadcasts', ({ role, state }) => role === 'broadcaster' && state === 'live');
+    await expectMedia(viewer, Date.now());
+    await page.driver.press('m');
+    await reachesSent(page, 'audio', 'silence', ({ enabled }) => !enabled);
+    await page.click(/^unmute microphone$/);
+    await reachesSent(page, 'audio', 'sound', ({ enabled }) => enabled);
+    await page.click(/^camera off$/);
+    await reachesSent(page, 'video', 'black', ({ enabled }) => !enabled);
+    await page.click(/^camera on$/);
+    await reachesSent(page, 'video', 'a picture', ({ enabled }) => enabled);
+    await expectMedia(viewer, Date.now());
+    await page.click(/^quality$/);
+    await until('it reads the numbers', async () => /\d kbit\/s/.test((await page.facts()).text));
+    await page.driver.resize(PHONE.width, PHONE.height);
+    await expectFitting(page);
+    expect((await page.facts()).error).toBe('');
+    expect(await page.violations()).toEqual([]);
   });
 });
 

@@ -9,6 +9,7 @@ import {
   describeQuality,
   describeState,
   describeTime,
+  describeTitle,
 } from '../../../src/client/words.ts';
 
 const STATES: readonly PageState[] = [
@@ -83,6 +84,11 @@ describe('the words of the page', () => {
     ).not.toContain('');
     expect(describeHint(inState('live'))).toBe('');
     expect(describeHint(inState('waiting'))).toBe('');
+  });
+
+  it('say in the tab whether there is something to see', () => {
+    expect(describeTitle({ onAir: true } as Facts)).toBe('Live – rekeycast');
+    expect(describeTitle({ onAir: false } as Facts)).toBe('rekeycast');
   });
 
   it('offer who has watched to be the next', () => {
