@@ -10,6 +10,7 @@ import { Peers } from './peers.ts';
 import { Place } from './place.ts';
 import { Socket } from './socket.ts';
 import { Stage } from './stage.ts';
+import { tryRekeyInPlace } from './trial.ts';
 
 /** What {@link connect} is told. */
 export interface ConnectOptions {
@@ -96,6 +97,14 @@ export function connect(options: ConnectOptions = {}): Visit {
 
 /** The browser's timers overflow to "at once" beyond 2^31 - 1 ms. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
+/** Well after the first picture. */
+const IDLE_AFTER_MS = 3_000;
+
+/** Safari does not say when it is idle. */
+function whenIdle(run: () => void): void {
+  if (globalThis.requestIdleCallback === undefined) setTimeout(run, IDLE_AFTER_MS);
+  else requestIdleCallback(run);
+}
 
 class RunningVisit implements Visit {
   readonly #options: ConnectOptions;
@@ -279,12 +288,20 @@ class RunningVisit implements Visit {
       case 'readCertificate':
         void this.#peers.readCertificate(output.peer);
         break;
+      case 'tryRekey':
+        whenIdle(() => void this.#tryRekey());
+        break;
       case 'openCamera':
         void this.#camera.open();
         break;
       case 'closeCamera':
         this.#closeCamera();
     }
+  }
+
+  async #tryRekey(): Promise<void> {
+    if (this.#listeners.signal.aborted) return;
+    this.#handle({ kind: 'tried', rekeyInPlace: await tryRekeyInPlace() });
   }
 
   #prepare(peer: number): void {

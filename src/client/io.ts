@@ -47,6 +47,8 @@ export type PageInput =
   /** The visitor has a token: it came with the link, or was typed in. */
   | { readonly kind: 'token'; readonly token: string }
   | { readonly kind: 'demonstrate'; readonly action: DemoAction }
+  /** What `tryRekey` has found out. */
+  | { readonly kind: 'tried'; readonly rekeyInPlace: boolean }
   | { readonly kind: 'press'; readonly button: 'broadcast' | 'stop' };
 
 /** What the page wants done. */
@@ -63,5 +65,7 @@ export type PageOutput =
   | { readonly kind: 'show'; readonly peer: number | undefined }
   | { readonly kind: 'closePeer'; readonly peer: number }
   | { readonly kind: 'readCertificate'; readonly peer: number }
+  /** Find out, when there is nothing else to do, whether the browser takes new keys in place. */
+  | { readonly kind: 'tryRekey' }
   | { readonly kind: 'openCamera' }
   | { readonly kind: 'closeCamera' };

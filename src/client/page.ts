@@ -1,11 +1,19 @@
-import { CLOSE_CODE, type PageMessage, type Role, type ServerMessage } from '../signaling/protocol.ts';
+import {
+  type Capabilities,
+  CLOSE_CODE,
+  type PageMessage,
+  type Role,
+  type ServerMessage,
+} from '../signaling/protocol.ts';
 import { earliest, type Millis } from '../util/clock.ts';
+import { Ability } from './capabilities.ts';
 import { Casting, type CastingOutput } from './casting.ts';
 import { Connections, type ConnectionsOutput, type OfferMessage, type PeerState } from './connections.ts';
 import { Continuity, type ContinuityReading } from './continuity.ts';
-import type { AccessProblem, DemoOffer, Facts, PageState, Problem } from './facts.ts';
+import type { DemoOffer, Facts, PageState } from './facts.ts';
 import type { PageInput, PageOutput } from './io.ts';
 import { Link, type LinkOutput } from './link.ts';
+import { Problems } from './problems.ts';
 
 export interface PageOptions {
   /** The browser starts a new DTLS association when the fingerprint changes. */
@@ -19,41 +27,8 @@ export interface PageOptions {
 
 /** The server answers a join and a resume in one turn; silence means a host that is gone. */
 const REPLY_TIMEOUT_MS = 5_000;
-/** Who was turned away does not ask again before. */
-const TURNED_AWAY_DELAY_MS = 10_000;
-/** The network that let no media through may be another by then; until then the place is somebody else's. */
-const UNREACHABLE_DELAY_MS = 60_000;
 /** Two reports of when the broadcast began that are nearer to each other speak of the same one. */
 const SAME_BROADCAST_MS = 2_500;
-/** Why a page does not come back by itself, by the code of its close. */
-const ENDS: ReadonlyMap<number, Problem> = new Map([
-  [CLOSE_CODE.superseded, 'superseded'],
-  [CLOSE_CODE.left, 'left'],
-  [CLOSE_CODE.unreachable, 'unreachable'],
-]);
-/** What the server says of tokens. */
-const ACCESS_PROBLEMS = {
-  ACCESS_REQUIRED: 'token-required',
-  ACCESS_REFUSED: 'token-refused',
-  ACCESS_EXPIRED: 'token-expired',
-  PUBLISH_FORBIDDEN: 'publish-forbidden',
-} as const satisfies Readonly<Record<string, AccessProblem>>;
-const ASKS_FOR_TOKEN: ReadonlySet<Problem> = new Set(Object.values(ACCESS_PROBLEMS));
-/** What new keys show to be over. */
-const PASSING: ReadonlySet<Problem> = new Set([
-  'room-full',
-  'too-many-visits',
-  'shutting-down',
-  'rate-limited',
-  'unreachable',
-  'refused',
-]);
-/** Why a page is not taken in now, and may be in a while. */
-const TURNED_AWAY = {
-  ROOM_FULL: 'room-full',
-  TOO_MANY_VISITS: 'too-many-visits',
-  SHUTTING_DOWN: 'shutting-down',
-} as const satisfies Readonly<Record<string, Problem>>;
 
 /**
  * The page as a state machine: `handle` one input, then drain `pollOutput` until `undefined`; call `handleTimeout` when `nextTimeout`
@@ -73,7 +48,8 @@ export class Page {
   readonly #continuity = new Continuity();
   /** Offers of the present link without an answer: after a reconnect the server makes new ones. */
   readonly #openOffers = new Set<string>();
-  #rekeyInPlace: boolean;
+  readonly #ability: Ability;
+  readonly #problems = new Problems();
   #presence: 'new' | 'welcome' | 'lost' | 'locked' | 'stopped' = 'new';
   #outageFrom: Millis | undefined;
   #viewers = 0;
@@ -83,11 +59,10 @@ export class Page {
   #restarts = 0;
   #frames = 0;
   #instance = '';
-  #problem: Problem | undefined;
   #demo: DemoOffer | undefined;
 
   constructor(options: PageOptions) {
-    this.#rekeyInPlace = options.rekeyInPlace;
+    this.#ability = new Ability(options);
     this.#casting = new Casting(options.role);
     this.#link = new Link({
       jitter: options.jitter,
@@ -141,11 +116,11 @@ export class Page {
       lastGapMs: this.#continuity.lastGapMs,
       frames: this.#frames,
       instance: this.#instance,
-      problem: this.#problem,
+      problem: this.#problems.current,
       picture: role === 'broadcaster' ? camera === 'open' : this.#onAir,
       canBroadcast: welcome && role === 'viewer' && !publishing && !this.#onAir,
       canStop: role === 'broadcaster' && camera === 'open',
-      asksForToken: this.#problem !== undefined && ASKS_FOR_TOKEN.has(this.#problem),
+      asksForToken: this.#problems.asksForToken,
       demo: this.#demo,
     };
   }
@@ -210,7 +185,7 @@ export class Page {
         this.#casting.handleCameraReady();
         break;
       case 'cameraGone':
-        if (this.#casting.handleCameraGone(input.problem)) this.#problem = input.problem;
+        if (this.#casting.handleCameraGone(input.problem)) this.#problems.note(input.problem);
         break;
       case 'token':
         this.#enter(input.token, now);
@@ -218,8 +193,11 @@ export class Page {
       case 'demonstrate':
         this.#send({ type: 'demo', action: input.action });
         break;
+      case 'tried':
+        this.#tellOf(this.#ability.handleTried(input.rekeyInPlace));
+        break;
       case 'press':
-        this.#problem = undefined;
+        this.#problems.clear();
         if (input.button === 'broadcast') this.#casting.broadcast();
         else this.#casting.stop();
     }
@@ -269,6 +247,7 @@ export class Page {
     this.#link.established();
     this.#link.setToken(message.token);
     this.#send({ type: 'confirm' });
+    if (message.resumed) this.#tellOf(this.#ability.news);
     this.#connections.handleUp(now);
     this.#continuity.handleTakenBack(restarted, now);
     this.#roleMayChange(message.role, now);
@@ -294,7 +273,7 @@ export class Page {
   #keyed(connection: number, epoch: number, now: Millis): void {
     const peer = this.#connections.handleKeyed(connection);
     if (peer === undefined) return;
-    if (this.#problem !== undefined && PASSING.has(this.#problem)) this.#problem = undefined;
+    this.#problems.handleKeyed();
     this.#epoch = Math.max(epoch, this.#epoch ?? 0);
     this.#continuity.handleKeyed(peer, epoch, now);
     this.#outputs.push({ kind: 'readCertificate', peer });
@@ -307,50 +286,18 @@ export class Page {
   }
 
   #error(message: Extract<ServerMessage, { type: 'error' }>, now: Millis): void {
-    switch (message.code) {
-      case 'TOKEN_UNKNOWN':
-        this.#link.setToken(undefined);
-        this.#join(now);
-        break;
-      case 'BROADCASTER_PRESENT':
-        this.#problem = 'broadcaster-present';
-        this.#casting.handleRefused();
-        break;
-      case 'ROOM_FULL':
-      case 'TOO_MANY_VISITS':
-      case 'SHUTTING_DOWN':
-        this.#problem = TURNED_AWAY[message.code];
-        this.#link.comeBackIn(TURNED_AWAY_DELAY_MS, now);
-        break;
-      case 'RATE_LIMITED':
-        this.#problem = 'rate-limited';
-        break;
-      case 'SUPERSEDED':
-        this.#problem = 'superseded';
-        break;
-      case 'UNREACHABLE':
-        this.#problem = 'unreachable';
-        this.#link.comeBackIn(UNREACHABLE_DELAY_MS, now);
-        break;
-      case 'PUBLISH_FORBIDDEN':
-        this.#casting.handleRefused();
-        this.#problem = ACCESS_PROBLEMS[message.code];
-        break;
-      case 'ACCESS_REQUIRED':
-      case 'ACCESS_REFUSED':
-      case 'ACCESS_EXPIRED':
-        this.#problem = ACCESS_PROBLEMS[message.code];
-        break;
-      case 'SDP_INVALID':
-      case 'MESSAGE_INVALID':
-      case 'MESSAGE_TOO_LARGE':
-        this.#problem = 'refused';
-    }
+    const comesBackIn = this.#problems.handleError(message.code);
+    if (comesBackIn !== undefined) this.#link.comeBackIn(comesBackIn, now);
+    if (message.code === 'BROADCASTER_PRESENT' || message.code === 'PUBLISH_FORBIDDEN')
+      this.#casting.handleRefused();
+    if (message.code !== 'TOKEN_UNKNOWN') return;
+    this.#link.setToken(undefined);
+    this.#join(now);
   }
 
   /** A page that was let in keeps all that it has: it comes back with its session. */
   #enter(token: string, now: Millis): void {
-    this.#problem = undefined;
+    this.#problems.clear();
     if (this.#presence === 'locked') this.#presence = 'new';
     this.#link.setAccess(toBase64Url(token), now);
   }
@@ -382,20 +329,34 @@ export class Page {
     if (peer === undefined) {
       if (this.#casting.role !== 'broadcaster') return;
       this.#frames++;
-      if (this.#connections.inUse?.state === 'connected') this.#continuity.handlePreview(at, now);
+      if (this.#connections.inUse?.state !== 'connected') return;
+      this.#continuity.handlePreview(at, now);
+      this.#tryOut();
       return;
     }
     this.#connections.handleFrame(peer, now);
     if (this.#casting.role !== 'viewer' || peer !== this.#connections.inUse?.peer) return;
     this.#frames++;
     this.#continuity.handleFrame(at, now);
+    this.#tryOut();
+  }
+
+  /** The picture is there: now there is time to see what this browser can do. */
+  #tryOut(): void {
+    if (this.#presence === 'welcome' && this.#ability.takeTrial()) this.#outputs.push({ kind: 'tryRekey' });
+  }
+
+  /** Before its welcome the page has no say, and is asked again then. */
+  #tellOf(capabilities: Capabilities | undefined): void {
+    if (capabilities !== undefined && this.#presence === 'welcome')
+      this.#send({ type: 'capabilities', capabilities });
   }
 
   #join(now: Millis): void {
     this.#epoch = undefined;
     this.#continuity.handleJoin();
     this.#connections.beginSession();
-    this.#send({ type: 'join', capabilities: { rekeyInPlace: this.#rekeyInPlace } });
+    this.#send({ type: 'join', capabilities: this.#ability.capabilities });
     this.#link.expectReply(REPLY_TIMEOUT_MS, now);
   }
 
@@ -450,7 +411,7 @@ export class Page {
     if (output.kind === 'apply') this.#continuity.handleOffer(output, now);
     else if (output.kind === 'show') this.#continuity.handleShown(output.peer);
     else if (output.kind === 'closePeer') this.#continuity.handleClosed(output.peer);
-    if (output.kind === 'inPlaceFailed') this.#rekeyInPlace = false;
+    if (output.kind === 'inPlaceFailed') this.#tellOf(this.#ability.handleFailure());
     else if (output.kind === 'send') this.#send(output.message);
     else this.#outputs.push(output);
   }
@@ -467,8 +428,8 @@ export class Page {
       // Its session is over for it: with another token it joins anew.
       this.#link.setToken(undefined);
       this.#openOffers.clear();
-      if (this.#problem === undefined || !ASKS_FOR_TOKEN.has(this.#problem)) this.#problem = 'token-required';
-    } else this.#problem = ENDS.get(code) ?? 'refused';
+      this.#problems.handleLocked();
+    } else this.#problems.handleEnd(code);
     this.#continuity.handleIdle(now);
     this.#connections.handleDown();
     this.#connections.closeAll();

@@ -8,7 +8,7 @@ export interface Signal {
 
 /** What the probe keeps in the page. */
 interface PageProbe {
-  /** Every RTCPeerConnection the page has made. */
+  /** Every RTCPeerConnection the page has made for the broadcast; not those on which it tries the browser out. */
   readonly connections: RTCPeerConnection[];
   /** When each frame was shown in a visible `<video>`, milliseconds since 1970. */
   readonly frames: number[];
@@ -36,9 +36,10 @@ export function installProbe(): void {
   });
 
   window.RTCPeerConnection = class extends RTCPeerConnection {
-    constructor(configuration?: RTCConfiguration) {
-      super(configuration);
-      probe.connections.push(this);
+    override setRemoteDescription(description: RTCSessionDescriptionInit): Promise<void> {
+      const isTrial = /^m=application/m.test(description.sdp ?? '');
+      if (!isTrial && !probe.connections.includes(this)) probe.connections.push(this);
+      return super.setRemoteDescription(description);
     }
   };
 

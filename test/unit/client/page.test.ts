@@ -431,6 +431,65 @@ describe('a re-key in place that does not work', () => {
   });
 });
 
+describe('a browser that is said not to take new keys in place', () => {
+  const tried = (rekeyInPlace: boolean): PageInput => ({ kind: 'tried', rekeyInPlace });
+
+  it('is tried out once, when its picture is there, and the server is told what it can', () => {
+    const driver = new Driver(false);
+    const trials = () => driver.take().filter(({ kind }) => kind === 'tryRekey').length;
+    driver.handle({ kind: 'start' });
+    driver.open();
+    driver.receive(welcome());
+    driver.receive(offer('first'));
+    driver.handle(answered(1, 1, 0));
+    driver.handle(connected(1));
+    driver.receive({ type: 'keyed', connection: 1, epoch: 0 });
+    expect(trials()).toBe(0);
+    driver.frames(1, 500);
+    expect(trials()).toBe(1);
+    driver.handle(tried(true));
+    expect(driver.takeSent()).toEqual([{ type: 'capabilities', capabilities: { rekeyInPlace: true } }]);
+    driver.outage(500);
+    driver.receive(welcome({ token: 'token-2', resumed: true }));
+    expect(driver.takeSent()).toEqual([
+      { type: 'confirm' },
+      { type: 'capabilities', capabilities: { rekeyInPlace: true } },
+    ]);
+    driver.frames(1, 500);
+    expect(trials()).toBe(0);
+    driver.outage(500);
+    driver.receive({ type: 'error', code: 'TOKEN_UNKNOWN', message: '' });
+    expect(driver.takeSent()).toEqual([{ type: 'join', capabilities: { rekeyInPlace: true } }]);
+    driver.receive(welcome({ token: 'token-3' }));
+    expect(driver.takeSent()).toEqual([{ type: 'confirm' }]);
+  });
+
+  it('whose trial ends while the server is away has it told at the next welcome', () => {
+    const driver = watching(false);
+    driver.frames(1, 500);
+    driver.handle({ kind: 'closed', attempt: 1, code: 1006 });
+    driver.take();
+    driver.handle(tried(true));
+    expect(driver.takeSent()).toEqual([]);
+    driver.outage(500);
+    driver.receive(welcome({ token: 'token-2', resumed: true }));
+    expect(driver.takeSent()).toContainEqual({ type: 'capabilities', capabilities: { rekeyInPlace: true } });
+  });
+
+  it('and cannot says nothing more; nor is one tried that is said to', () => {
+    const driver = watching(false);
+    driver.frames(1, 500);
+    driver.take();
+    driver.handle(tried(false));
+    driver.outage(500);
+    driver.receive(welcome({ token: 'token-2', resumed: true }));
+    expect(driver.takeSent()).toEqual([{ type: 'confirm' }]);
+    const able = watching();
+    able.frames(1, 500);
+    expect(able.take().filter(({ kind }) => kind === 'tryRekey')).toEqual([]);
+  });
+});
+
 describe('a broadcaster', () => {
   it('says why it cannot broadcast, and nothing of it once the camera works', () => {
     const driver = new Driver();
