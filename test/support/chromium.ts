@@ -96,7 +96,7 @@ export class ChromiumBrowser {
       resize: (width, height) => page.setViewportSize({ width, height }),
       inject: (source) => page.evaluate(source),
       scheme: (colorScheme) => page.emulateMedia({ colorScheme, reducedMotion: 'reduce' }),
-      screenshot: () => page.screenshot(),
+      screenshot: (fullPage) => page.screenshot({ fullPage }),
       close: () => context.close(),
     };
     await page.goto(url);

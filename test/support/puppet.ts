@@ -35,7 +35,7 @@ export class PuppetBrowser {
       resize: (width, height) => page.setViewport({ width, height }),
       inject: (source) => page.evaluate(source),
       scheme: (value) => page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value }]),
-      screenshot: () => page.screenshot(),
+      screenshot: (fullPage) => page.screenshot({ fullPage }),
       close: () => page.close(),
     };
     await page.goto(url);

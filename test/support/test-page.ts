@@ -24,8 +24,8 @@ export interface PageDriver {
   inject(source: string): Promise<unknown>;
   /** As for a visitor who likes it so; Firefox is told when it is launched. */
   scheme(scheme: 'light' | 'dark'): Promise<unknown>;
-  /** What is in the window, as a PNG. */
-  screenshot(): Promise<Uint8Array>;
+  /** What is in the window, or the whole page, as a PNG. */
+  screenshot(whole: boolean): Promise<Uint8Array>;
   close(): Promise<void>;
 }
 

@@ -1,0 +1,116 @@
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Broadcast, type Opens } from './support/broadcast.ts';
+import { drawnCamera } from './support/cameras.ts';
+import { ChromiumBrowser } from './support/chromium.ts';
+import { FirefoxBrowser } from './support/firefox.ts';
+import { everyState, type VisitorState } from './support/states.ts';
+import { elapse } from './support/wait.ts';
+
+/**
+ * Makes docs/screens: the page in every state, in both browsers, on a phone and on a desktop, light and dark, and a restart that moves. Needs
+ * Debian's `pngquant` and `webp`. With names of pictures only those.
+ */
+const FOLDER = 'docs/screens';
+const SIZES = { phone: { width: 390, height: 780 }, desktop: { width: 1280, height: 860 } };
+const SCHEMES = ['light', 'dark'] as const;
+const COLOURS = 64;
+const TAKEN: ReadonlySet<VisitorState> = new Set([
+  'first-visit',
+  'live',
+  'watching',
+  'server-gone',
+  'resumed',
+  'error',
+]);
+/** The restart that moves. */
+const CLIP = { width: 760, height: 640, frames: 64, everyMs: 125, killAt: 14, startAt: 28 };
+
+mkdirSync(FOLDER, { recursive: true });
+const wanted = process.argv.slice(2);
+const isWanted = (name: string): boolean => wanted.length === 0 || wanted.some((one) => name.includes(one));
+
+const chromium = await ChromiumBrowser.launch();
+try {
+  if (isWanted('chromium')) await shoot('chromium', chromium, SCHEMES);
+  for (const scheme of SCHEMES) {
+    if (!isWanted(`firefox-${scheme}`)) continue;
+    const firefox = await FirefoxBrowser.launch({ scheme });
+    await shoot('firefox', firefox, [scheme]);
+    await firefox.close();
+  }
+  if (isWanted('restart')) await clip();
+} finally {
+  await chromium.close();
+}
+const bytes = readdirSync(FOLDER).reduce((sum, name) => sum + statSync(join(FOLDER, name)).size, 0);
+console.log(`${readdirSync(FOLDER).length} files, ${Math.round(bytes / 1_000)} kB`);
+
+async function shoot(name: string, browser: Opens, schemes: readonly ('light' | 'dark')[]): Promise<void> {
+  await everyState(browser, chromium, async (state, page) => {
+    if (!TAKEN.has(state)) return;
+    for (const scheme of schemes) {
+      if (name === 'chromium') await page.driver.scheme(scheme);
+      for (const [size, { width, height }] of Object.entries(SIZES)) {
+        await page.driver.resize(width, height);
+        // The timeline and whatever fades have settled on the new size.
+        await elapse(1_500);
+        const file = join(FOLDER, `${state}-${size}-${scheme}-${name}.png`);
+        writeFileSync(file, await page.driver.screenshot(true));
+        execFileSync('pngquant', [
+          String(COLOURS),
+          '--force',
+          '--nofs',
+          '--strip',
+          '--skip-if-larger',
+          '--ext',
+          '.png',
+          file,
+        ]);
+        console.log(file, statSync(file).size);
+      }
+    }
+  });
+}
+
+async function clip(): Promise<void> {
+  const broadcast = await Broadcast.prepare({ browser: chromium, prepare: drawnCamera });
+  const frames = mkdtempSync(join(tmpdir(), 'rekeycast-clip-'));
+  try {
+    await broadcast.openBroadcaster();
+    const viewer = await broadcast.openViewer('viewer');
+    await viewer.driver.scheme('dark');
+    await viewer.driver.resize(CLIP.width, CLIP.height);
+    await broadcast.onFile();
+    const files: string[] = [];
+    let next = performance.now();
+    for (let i = 0; i < CLIP.frames; i++) {
+      if (i === CLIP.killAt) await broadcast.server.kill();
+      if (i === CLIP.startAt) broadcast.server.spawn();
+      const file = join(frames, `${String(i).padStart(3, '0')}.png`);
+      writeFileSync(file, await viewer.driver.screenshot(false));
+      files.push(file);
+      next = Math.max(next + CLIP.everyMs, performance.now());
+      await elapse(next - performance.now());
+    }
+    const options = [
+      '-loop',
+      '0',
+      '-mixed',
+      '-min_size',
+      '-d',
+      String(CLIP.everyMs),
+      '-lossy',
+      '-q',
+      '40',
+      '-m',
+      '4',
+    ];
+    execFileSync('img2webp', [...options, ...files, '-o', join(FOLDER, 'restart.webp')]);
+  } finally {
+    await broadcast.dispose();
+    rmSync(frames, { recursive: true });
+  }
+}
