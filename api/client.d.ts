@@ -72,6 +72,8 @@ interface ContinuityReading {
     readonly outages: readonly Outage[];
     /** Of the timeline's minute, oldest first. */
     marks(now: Millis): readonly Mark[];
+    /** Since when the picture has been standing, where the last outage has brought that about. */
+    standingSince(now: Millis): Millis | undefined;
     /** Epoch of the keys at that time, or `undefined` before the first ones, or where that is too long ago. */
     epochAt(at: Millis): number | undefined;
 }

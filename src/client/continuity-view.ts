@@ -54,6 +54,7 @@ export class ContinuityView {
   readonly #calm = matchMedia('(prefers-reduced-motion: reduce)');
   #palette: Palette | undefined;
   #isSeen = false;
+  #wasOver = true;
   #frame = 0;
   #written: number | undefined;
   #drawn: string | undefined;
@@ -119,9 +120,13 @@ export class ContinuityView {
     drawTimeline(context, layout, this.#palette, width);
     const label = describeTimeline(continuity.outages, continuity.marks(now), layout.seconds);
     if (this.#canvas.ariaLabel !== label) this.#canvas.ariaLabel = label;
-    const latest = continuity.outages.at(-1);
-    // It is still going on: its row counts.
-    if (latest?.backAt === undefined && now % CALM_STEP_MS === 0) this.#writeOutages();
+    const isOver =
+      continuity.outages.at(-1)?.backAt !== undefined && continuity.standingSince(now) === undefined;
+    // Its row counts the seconds, and once more when it is over.
+    if ((!isOver || !this.#wasOver) && now % CALM_STEP_MS === 0) {
+      this.#writeOutages();
+      this.#wasOver = isOver;
+    }
   }
 
   /** From elements that CSS has coloured: a canvas does not know its variables. */
@@ -165,6 +170,7 @@ export class ContinuityView {
   #writeOutages(): void {
     const { outages } = this.#source.continuity;
     const now = monotonicNow();
+    const standing = this.#source.continuity.standingSince(now);
     hide(this.#none, outages.length > 0);
     hide(this.#table, outages.length === 0);
     for (const [number, row] of this.#rows) {
@@ -172,7 +178,12 @@ export class ContinuityView {
       row.remove();
       this.#rows.delete(number);
     }
-    for (const outage of outages) this.#writeRow(this.#rowOf(outage), outage, now);
+    for (const outage of outages)
+      this.#writeRow(
+        this.#rowOf(outage),
+        outage,
+        describeOutage(outage, now, outage === outages.at(-1) ? standing : undefined),
+      );
   }
 
   #rowOf(outage: Outage): HTMLTableRowElement {
@@ -197,8 +208,7 @@ export class ContinuityView {
     return Array.from(this.#table.tHead!.rows[0]!.cells, (cell) => ({ label: cell.textContent }));
   }
 
-  #writeRow(row: HTMLTableRowElement, outage: Outage, now: number): void {
-    const words = describeOutage(outage, now);
+  #writeRow(row: HTMLTableRowElement, outage: Outage, words: OutageWords): void {
     for (const [i, column] of COLUMNS.entries()) {
       const cell = row.cells[i]!;
       write(i === 0 ? (cell.firstElementChild as HTMLElement) : cell, words[column]);

@@ -1,7 +1,15 @@
 import type { Millis } from '../util/clock.ts';
 import type { ContinuityReading, Mark } from './continuity.ts';
 import { lengthOf } from './gaps.ts';
-import { beyondOf, downtimeOf, durationOf, type Outage, type RekeyWay, roundTripsOf } from './outages.ts';
+import {
+  beyondOf,
+  downtimeOf,
+  durationOf,
+  type NetworkPath,
+  type Outage,
+  type RekeyWay,
+  roundTripsOf,
+} from './outages.ts';
 import type { SealState } from './seal.ts';
 
 /** The panel in words. */
@@ -63,17 +71,17 @@ const SEAL_WORDS: Readonly<Record<SealState, SealWords>> = {
   },
 };
 
-/** `now` is for one that is not over. */
-export function describeOutage(outage: Outage, now: Millis): OutageWords {
-  const { restarted, epochBefore, rekey } = outage;
+/** `now`, and since when the picture has been standing, are for one that is not over. */
+export function describeOutage(outage: Outage, now: Millis, standingSince?: Millis): OutageWords {
+  const { restarted, epochBefore, rekey, unwatched } = outage;
   const after = rekey?.epoch;
+  const isOver = restarted !== undefined && standingSince === undefined;
+  const stands = standingSince === undefined || unwatched ? stood(outage) : soFar(now - standingSince);
   return {
     title: restarted === false ? 'Connection lost' : restarted ? 'Server restarted' : 'Server away',
-    downtime: span(downtimeOf(outage), `${span(now - outage.lostAt, NOTHING)} so far`),
-    stood: stood(outage),
-    beyond: outage.unwatched
-      ? 'not seen'
-      : span(restarted === undefined ? undefined : beyondOf(outage), NOTHING),
+    downtime: span(downtimeOf(outage), soFar(now - outage.lostAt)),
+    stood: stands,
+    beyond: unwatched ? 'not seen' : span(isOver ? beyondOf(outage) : undefined, NOTHING),
     keys: keys(outage),
     epochs: after === undefined ? NOTHING : `${epochBefore ?? NOTHING} → ${after}`,
   };
@@ -161,14 +169,17 @@ function keys(outage: Outage): string {
   const { rekey, path } = outage;
   if (rekey === undefined) return NOTHING;
   const trips = roundTripsOf(outage);
-  const measured =
-    trips === undefined
-      ? path === undefined
-        ? ''
-        : ' (the server is too near to count round trips)'
-      : ` (${trips.toFixed(1)} round trips)`;
+  const known = trips === undefined ? tooNear(path) : `${trips.toFixed(1)} round trips`;
+  const measured = known === undefined ? '' : ` (${known})`;
   return `${span(durationOf(rekey), NOTHING)}${measured}, ${WAY_WORDS[rekey.way]}`;
 }
+
+function tooNear(path: NetworkPath | undefined): string | undefined {
+  if (path === undefined) return undefined;
+  return path.local ? 'on this machine: no round trips' : 'too near to count round trips';
+}
+
+const soFar = (ms: number): string => `${span(ms, NOTHING)} so far`;
 
 const times = (count: number): string => (count === 1 ? 'once' : `${count} times`);
 const groupsOf = (hex: string): string[] => hex.toUpperCase().match(/.{1,4}/g) ?? [];

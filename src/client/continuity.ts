@@ -27,6 +27,8 @@ export interface ContinuityReading {
   readonly outages: readonly Outage[];
   /** Of the timeline's minute, oldest first. */
   marks(now: Millis): readonly Mark[];
+  /** Since when the picture has been standing, where the last outage has brought that about. */
+  standingSince(now: Millis): Millis | undefined;
   /** Epoch of the keys at that time, or `undefined` before the first ones, or where that is too long ago. */
   epochAt(at: Millis): number | undefined;
 }
@@ -86,13 +88,22 @@ export class Continuity implements ContinuityReading {
 
   marks(now: Millis): readonly Mark[] {
     const marks = [...this.#keys];
-    for (const { lostAt, backAt, restarted, gap } of this.#outages.all) {
+    const standing = this.#outages.standingSince(now) !== undefined;
+    for (const outage of this.#outages.all) {
+      const { lostAt, backAt, restarted, gap } = outage;
+      // The last frames that were on their way are no resumption.
+      const hasResumed = !standing || outage !== this.#outages.latest;
       marks.push({ kind: 'gone', at: lostAt });
       if (backAt !== undefined && restarted !== undefined) marks.push({ kind: 'back', at: backAt });
-      if (gap !== undefined && lengthOf(gap) >= NOTABLE_GAP_MS) marks.push({ kind: 'media', at: gap.to });
+      if (gap !== undefined && hasResumed && lengthOf(gap) >= NOTABLE_GAP_MS)
+        marks.push({ kind: 'media', at: gap.to });
     }
     const since = now - BUCKETS * BUCKET_MS;
     return marks.filter(({ at }) => at >= since).sort((one, other) => one.at - other.at);
+  }
+
+  standingSince(now: Millis): Millis | undefined {
+    return this.#outages.standingSince(now);
   }
 
   epochAt(at: Millis): number | undefined {

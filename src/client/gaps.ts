@@ -6,6 +6,8 @@ export interface Gap {
   readonly to: Millis;
 }
 
+/** No frame is this late while all is well. */
+const NOTICED_MS = 200;
 /** A gap that ended this shortly before the loss was noticed belongs to it. */
 const BEFORE_NOTICED_MS = 1_000;
 /** New keys are in use well before this; gaps that begin later are the network's own. */
@@ -29,6 +31,13 @@ export class GapMeter {
 
   get longest(): Gap | undefined {
     return this.#longest;
+  }
+
+  /** Since when there has been no frame, where that is longer already than the longest gap and will count as that when it ends. */
+  standingSince(now: Millis): Millis | undefined {
+    if (this.#last === undefined || this.#windowEnd === undefined || this.#last > this.#windowEnd)
+      return undefined;
+    return now - this.#last > Math.max(NOTICED_MS, this.longestMs ?? 0) ? this.#last : undefined;
   }
 
   /** A frame was shown at `at`. */

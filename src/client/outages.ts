@@ -71,6 +71,11 @@ export class Outages {
     return this.#meter.longestMs;
   }
 
+  /** Since when the picture has been standing, where the last outage has brought that about. */
+  standingSince(now: Millis): Millis | undefined {
+    return this.#meter.standingSince(now);
+  }
+
   frame(at: Millis): void {
     this.#meter.frame(at);
     const latest = this.#all.at(-1);

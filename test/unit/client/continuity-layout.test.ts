@@ -21,7 +21,15 @@ function watched(seconds: number): Continuity {
 /** A reading with these marks and nothing else. */
 const marked = (marks: readonly Mark[]): ContinuityReading => {
   const { timeline, seal, version } = watched(1);
-  return { timeline, seal, version, outages: [], marks: () => marks, epochAt: () => undefined };
+  return {
+    timeline,
+    seal,
+    version,
+    outages: [],
+    marks: () => marks,
+    epochAt: () => undefined,
+    standingSince: () => undefined,
+  };
 };
 
 function expectNoOverlap({ marks }: Layout, width: number): void {

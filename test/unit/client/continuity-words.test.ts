@@ -49,10 +49,20 @@ describe('an outage in words', () => {
 
   it('says that there are no round trips to count on one machine', () => {
     const near = { ...outage, path: { roundTripMs: 1, local: true } };
-    expect(describeOutage(near, 9_000).keys).toBe(
-      '34 ms (the server is too near to count round trips), in place',
-    );
+    expect(describeOutage(near, 9_000).keys).toBe('34 ms (on this machine: no round trips), in place');
+    const lan = { ...outage, path: { roundTripMs: 1, local: false } };
+    expect(describeOutage(lan, 9_000).keys).toContain('(too near to count round trips)');
     expect(describeOutage({ ...outage, path: undefined }, 9_000).keys).toBe('34 ms, in place');
+  });
+
+  it('counts on while the picture stands, and does not take what was on its way for its end', () => {
+    const going = { ...outage, gap: { from: 990, to: 1_080 } };
+    expect(describeOutage(going, 4_080, 1_080)).toMatchObject({ stood: '3.0 s so far', beyond: '–' });
+    expect(describeOutage({ ...going, unwatched: true }, 4_080, 1_080).stood).toBe('not seen');
+    expect(describeOutage({ ...going, restarted: undefined }, 1_100)).toMatchObject({
+      stood: '–',
+      beyond: '–',
+    });
   });
 
   it('shows the epochs before and after', () => {
@@ -89,6 +99,7 @@ describe('the seal in words', () => {
       version: 0,
       marks: () => [],
       epochAt: () => undefined,
+      standingSince: () => undefined,
     });
     expect(describeSeal(continuity('transport')).text).toContain('the same certificate');
     expect(describeSeal(continuity('sdp')).text).toContain('announced');

@@ -78,6 +78,22 @@ describe('GapMeter', () => {
     expect(meter.longestMs).toBeLessThan(50);
   });
 
+  it('knows since when the picture has been standing, where that will be the longest gap', () => {
+    const meter = new GapMeter();
+    meter.frame(0);
+    expect(meter.standingSince(9_000)).toBeUndefined();
+    meter.handleLost(10);
+    meter.frame(300);
+    expect(meter.standingSince(550)).toBeUndefined();
+    expect(meter.standingSince(700)).toBe(300);
+    meter.handleReturned(800);
+    frames(meter, 1_000, 9_000);
+    expect(meter.standingSince(20_000)).toBeUndefined();
+    meter.handleLost(20_000);
+    meter.pause();
+    expect(meter.standingSince(30_000)).toBeUndefined();
+  });
+
   it('does not take the time on a hidden page for a gap', () => {
     const meter = new GapMeter();
     meter.frame(0);

@@ -818,6 +818,19 @@ describe('the continuity of a visit', () => {
     ]);
   });
 
+  it('does not take the last frames that were on their way for the end of the gap', () => {
+    const driver = sealable();
+    driver.handle({ kind: 'closed', attempt: driver.attempt, code: 1006 });
+    driver.advance(300);
+    driver.frame(1);
+    const kinds = (): string[] => driver.page.continuity.marks(driver.now).map(({ kind }) => kind);
+    expect(kinds()).toEqual(['keys', 'gone', 'media']);
+    driver.advance(400);
+    expect(kinds()).toEqual(['keys', 'gone']);
+    driver.frame(1);
+    expect(kinds()).toEqual(['keys', 'gone', 'media']);
+  });
+
   it('has no seal from a server that says it has new keys and has done no handshake', () => {
     const driver = sealable();
     restart(driver);
