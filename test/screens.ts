@@ -7,7 +7,8 @@ import { drawnCamera } from './support/cameras.ts';
 import { ChromiumBrowser } from './support/chromium.ts';
 import { FirefoxBrowser } from './support/firefox.ts';
 import { everyState, type VisitorState } from './support/states.ts';
-import { elapse } from './support/wait.ts';
+import type { TestPage } from './support/test-page.ts';
+import { elapse, until } from './support/wait.ts';
 
 /**
  * Makes docs/screens: the page in every state, in both browsers, on a phone and on a desktop, light and dark, and a restart that moves. Needs
@@ -55,8 +56,7 @@ async function shoot(name: string, browser: Opens, schemes: readonly ('light' | 
       if (name === 'chromium') await page.driver.scheme(scheme);
       for (const [size, { width, height }] of Object.entries(SIZES)) {
         await page.driver.resize(width, height);
-        // The timeline and whatever fades have settled on the new size.
-        await elapse(1_500);
+        await settle(page);
         const file = join(FOLDER, `${state}-${size}-${scheme}-${name}.png`);
         writeFileSync(file, await page.driver.screenshot(true));
         execFileSync('pngquant', [
@@ -73,6 +73,19 @@ async function shoot(name: string, browser: Opens, schemes: readonly ('light' | 
       }
     }
   });
+}
+
+/** The timeline, which is drawn while it is seen only, has the size of the window, and whatever fades is over. */
+async function settle(page: TestPage): Promise<void> {
+  await page.driver.evaluate(() => document.getElementById('continuity-canvas')?.scrollIntoView(), undefined);
+  await until('the timeline is drawn', () =>
+    page.driver.evaluate(() => {
+      const canvas = document.querySelector<HTMLCanvasElement>('#continuity-canvas');
+      return Math.abs((canvas?.width ?? 0) - (canvas?.clientWidth ?? 0) * devicePixelRatio) < 2;
+    }, undefined),
+  );
+  await elapse(1_500);
+  await page.driver.evaluate(() => scrollTo(0, 0), undefined);
 }
 
 async function clip(): Promise<void> {
