@@ -21,17 +21,17 @@ export const DEMO_STEPS: readonly {
   {
     action: 'kill',
     lead: '1 of 3: in a moment the server is killed, without a warning and with no time to tidy up. Watch the picture.',
-    look: 'Look at the continuity panel: the hole in the line is the time without a server.',
+    look: 'Look at the continuity panel: from "server gone" to "server back" there was none, and where it has no bars there was no picture.',
   },
   {
     action: 'deploy',
     lead: '2 of 3: now the server is replaced by a new one, as when its software is updated. Watch whether you can see it.',
-    look: 'Look at the continuity panel: it has another mark, and the seal says whether it is still the same server, with new keys.',
+    look: 'Look at the continuity panel: the same marks again, and a seal that says whether it is still the same server, with new keys.',
   },
   {
     action: 'rotate',
     lead: '3 of 3: what the server writes down is under lock. Now the lock is changed.',
-    look: 'Nobody was interrupted for it: the line in the continuity panel goes on.',
+    look: 'Look at the continuity panel: it has no mark for it, since nobody was interrupted.',
   },
 ];
 
