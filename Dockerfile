@@ -9,7 +9,10 @@ COPY src src
 COPY public public
 COPY deploy deploy
 COPY docs docs
-COPY tsconfig.json SECURITY.md ARCHITECTURE.md CHANGELOG.md LICENSE README.md ./
+COPY api api
+COPY examples examples
+COPY bench bench
+COPY tsconfig.json SECURITY.md ARCHITECTURE.md CHANGELOG.md CONTRIBUTING.md LICENSE README.md ./
 RUN node src/build/bundle.mjs
 # Only what the package holds goes on: the archive is unpacked where the image will have it. It asks no registry: its dependencies are in it.
 RUN npm pack --ignore-scripts --pack-destination /tmp \

@@ -1,6 +1,7 @@
 /** What all commands say alike: how they are called, and what went wrong. */
 import { messageOf, RekeycastError } from '../errors.ts';
 import { errorCode } from '../util/file-system.ts';
+import { printable } from '../util/printable.ts';
 import type { CliIo } from './workplace.ts';
 
 /** A call that is understood, or the exit code of one that is answered already: it asked for help, or was wrong. */
@@ -23,7 +24,7 @@ export function understood<Asked extends { readonly help: boolean }>(
 export function failed(command: string, cause: unknown, json: boolean, io: CliIo): 1 {
   const { code, message } = inWords(cause);
   if (json) io.stdout.write(`${JSON.stringify({ error: code, message })}\n`);
-  io.stderr.write(`rekeycast ${command}: ${message} [${code}]\n`);
+  io.stderr.write(`rekeycast ${command}: ${printable(message)} [${code}]\n`);
   return 1;
 }
 

@@ -13,6 +13,7 @@ import {
 import { ageInWords } from '../util/age.ts';
 import { wallNow } from '../util/clock.ts';
 import { type FileSystem, nodeFileSystem } from '../util/file-system.ts';
+import { printable } from '../util/printable.ts';
 import { loadSodium } from '../util/sodium.ts';
 import { failed, understood } from './call.ts';
 import { type CliIo, type Environment, findPlaces, openKeyring } from './workplace.ts';
@@ -80,7 +81,8 @@ function textOf(files: readonly Inspected[], anchors: readonly InspectedAnchor[]
         : `${path}  PROBLEM  ${problem}`,
     ),
   ];
-  return `${lines.join('\n')}\n`;
+  // Names of files may be anybody's who could write there.
+  return `${lines.map(printable).join('\n')}\n`;
 }
 
 /** For people, in the order of the file. */

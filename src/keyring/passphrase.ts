@@ -54,7 +54,9 @@ export function unwrapKeys(wrapped: Uint8Array, passphrase: Secret, place: strin
     Math.min(cost.log2N, cost.r, cost.p) < 1 ||
     cost.log2N > MAX_COST.log2N ||
     cost.r > MAX_COST.r ||
-    cost.p > MAX_COST.p
+    cost.p > MAX_COST.p ||
+    // RFC 7914 §2: N is less than 2^(16 r).
+    cost.log2N >= 16 * cost.r
   )
     throw new RekeycastError('KEY_INVALID', `${place} is damaged: its line is not one of ${MAGIC}`);
   const key = deriveKey(passphrase, saltBytes, cost);

@@ -9,6 +9,7 @@ import { dtlsMessage } from './targets/dtls-messages.ts';
 import { dtlsRecord } from './targets/dtls-records.ts';
 import { http } from './targets/http.ts';
 import { ice } from './targets/ice.ts';
+import { keyText, wrappedKeys } from './targets/key-text.ts';
 import { adminLine, clientMessage, serverMessage, subprotocol } from './targets/messages.ts';
 import { keyFiles, runFile } from './targets/operator-files.ts';
 import { resume } from './targets/resume.ts';
@@ -61,6 +62,8 @@ export const OPERATOR_TARGETS: readonly FuzzTarget[] = [
   sealedFile,
   stateFiles,
   keyFiles,
+  keyText,
+  wrappedKeys,
   runFile,
 ];
 

@@ -4,6 +4,7 @@ import { dirname, join, relative } from 'node:path';
 import { validate } from 'dockerfile-utils';
 import { describe, expect, it } from 'vitest';
 import { prepareServer } from '../support/fixture.ts';
+import { pack } from '../support/package.ts';
 import { ROOT } from '../support/process.ts';
 import { testDirectory } from '../support/test-directory.ts';
 
@@ -51,6 +52,21 @@ describe('the image', { timeout: 300_000 }, () => {
     'dist/x.js',
   ])('is built without %s of the checkout', (path) => {
     expect(isInContext(path)).toBe(false);
+  });
+
+  it('is built from all that the package holds', () => {
+    const { files } = pack(scratch.path);
+    const sources = files.filter(
+      (path) => !/^(node_modules|dist)\//.test(path) && path !== 'public/client.js',
+    );
+    const copied = build
+      .filter(({ keyword }) => keyword === 'COPY')
+      .flatMap(({ rest }) => rest.split(' ').slice(0, -1));
+    const missing = sources.filter(
+      (path) => !isInContext(path) || !copied.some((one) => path === one || path.startsWith(`${one}/`)),
+    );
+    expect(missing).toEqual([]);
+    expect(sources.length).toBeGreaterThan(30);
   });
 
   it('starts from what its last stage holds, on directories of its own, and is found alive', async () => {

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { join, posix } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { exportsOf, readReport } from '../support/api-report.ts';
 import { prepareServer } from '../support/fixture.ts';
@@ -15,16 +15,17 @@ const MAX_UNPACKED_BYTES = 8_000_000;
 /** All that may be in the package. What is not bundled lies in its own node_modules. */
 const EXPECTED = [
   /^package\.json$/,
-  /^(README|SECURITY|ARCHITECTURE|CHANGELOG)\.md$/,
+  /^(README|SECURITY|ARCHITECTURE|CHANGELOG|CONTRIBUTING)\.md$/,
   /^LICENSE$/,
-  /^docs\/[a-z-]+\.md$/,
+  /^docs\/(decisions\/)?[a-z0-9-]+\.md$/,
+  /^bench\/RESULTS-[a-z-]+\.md$/,
   /^docs\/(grafana|prometheus)\/[a-z.]+$/,
   /^examples\/[a-z]+\/[a-z]+\.(mjs|html|json)$/,
   /^deploy\/(systemd|kubernetes)\/[a-z.]+$/,
   /^api\/[a-z]+\.d\.ts$/,
   /^dist\/[\w./-]+\.js$/,
   /^dist\/THIRD-PARTY-LICENSES\.txt$/,
-  /^public\/(index\.html|style\.css|client\.js|icon\.svg)$/,
+  /^public\/([a-z]+\.(html|css|js)|icon\.svg)$/,
   /^node_modules\/(@peculiar\/|[a-z0-9-]+\/)/,
 ];
 
@@ -52,6 +53,23 @@ describe('the package', { timeout: 300_000 }, () => {
     ])
       expect(packed.files).toContain(path);
     expect(packed.files).toContain('deploy/systemd/rekeycast.service');
+  });
+
+  it('holds what its documents lead to', () => {
+    const own = packed.files.filter((path) => !path.startsWith('node_modules/'));
+    const isThere = (path: string) => own.some((one) => one === path || one.startsWith(`${path}/`));
+    const links = own
+      .filter((path) => path.endsWith('.md'))
+      .flatMap((path) =>
+        [...readFileSync(join(ROOT, path), 'utf8').matchAll(/\]\((?![a-z]+:|#)([^)#\s]+)[^)]*\)/g)].map(
+          ([, to]) => ({ path, to: posix.join(posix.dirname(path), to!) }),
+        ),
+      );
+    expect(links.length).toBeGreaterThan(20);
+    // What only somebody with the sources needs stays with them.
+    const elsewhere = ({ path, to }: (typeof links)[number]) =>
+      path === 'CONTRIBUTING.md' && to.startsWith('test/');
+    expect(links.filter((link) => !elsewhere(link) && !isThere(link.to))).toEqual([]);
   });
 
   it('brings no source map, and no path of the machine it was made on', () => {

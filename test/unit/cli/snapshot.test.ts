@@ -32,6 +32,21 @@ beforeEach(async () => {
 afterEach(() => bench.dispose());
 
 describe('rekeycast snapshot inspect', () => {
+  it('shows a name that somebody has given a file without what would move the cursor', async () => {
+    const name = 'identity.sealed.refused-\x1b[2J\x9b';
+    writeFileSync(join(bench.stateDir, name), 'anything');
+    const { out } = await run('inspect');
+    expect(out).toContain('identity.sealed.refused-?[2J?');
+    expect(out).not.toMatch(/[^\P{Cc}\n]/u);
+  });
+
+  it('is as careful with what it says of a file that it cannot show', async () => {
+    const { code, err } = await run('inspect', join(bench.stateDir, 'not\x1b[2Jthere'));
+    expect(code).toBe(1);
+    expect(err).toContain('not?[2Jthere');
+    expect(err).not.toMatch(/[^\P{Cc}\n]/u);
+  });
+
   it('shows what every sealed file says of itself, and opens none', async () => {
     const { code, out } = await run('inspect', '--json');
     expect(code).toBe(0);

@@ -52,6 +52,7 @@ describe('keys under a passphrase', () => {
     'rekeycast-keys-scrypt-1 17 9 1',
     'rekeycast-keys-scrypt-1 17 8 99',
     'rekeycast-keys-scrypt-1 0 8 1',
+    'rekeycast-keys-scrypt-1 17 1 1',
   ])('may not ask for more than this machine gives: %s', (head) => {
     expect(() => unwrap(WRAPPED.replace(/^\S+ \d+ \d+ \d+/, head))).toThrow('is not one of');
   });
