@@ -55,6 +55,7 @@ export class ContinuityView {
   #palette: Palette | undefined;
   #isSeen = false;
   #wasOver = true;
+  #second = 0;
   #frame = 0;
   #written: number | undefined;
   #drawn: string | undefined;
@@ -118,13 +119,16 @@ export class ContinuityView {
     const widthOf = (text: string): number => context.measureText(text).width;
     const layout = layOut(continuity, { width, ratio, now, widthOf });
     drawTimeline(context, layout, this.#palette, width);
-    const label = describeTimeline(continuity.outages, continuity.marks(now), layout.seconds);
+    const marks = continuity.marks(now).filter(({ at }) => at >= now - layout.seconds * 1_000);
+    const label = describeTimeline(continuity.outages, marks, layout.seconds);
     if (this.#canvas.ariaLabel !== label) this.#canvas.ariaLabel = label;
     const isOver =
       continuity.outages.at(-1)?.backAt !== undefined && continuity.standingSince(now) === undefined;
     // Its row counts the seconds, and once more when it is over.
-    if ((!isOver || !this.#wasOver) && now % CALM_STEP_MS === 0) {
+    const second = Math.floor(now / CALM_STEP_MS);
+    if ((!isOver || !this.#wasOver) && second !== this.#second) {
       this.#writeOutages();
+      this.#second = second;
       this.#wasOver = isOver;
     }
   }

@@ -161,8 +161,8 @@ const WAY_WORDS: Readonly<Record<RekeyWay, string>> = {
 function stood({ gap, unwatched, role, restarted }: Outage): string {
   if (unwatched) return 'not seen';
   if (restarted === undefined) return NOTHING;
-  if (gap === undefined) return role === 'viewer' ? NOTHING : 'never';
-  return span(lengthOf(gap), NOTHING);
+  if (role === 'viewer') return span(gap && lengthOf(gap), NOTHING);
+  return gap === undefined ? 'connection stayed up' : `connection down ${span(lengthOf(gap), NOTHING)}`;
 }
 
 function keys(outage: Outage): string {

@@ -72,7 +72,11 @@ describe('an outage in words', () => {
 
   it('speaks of the connection to a broadcaster', () => {
     expect(summarize({ ...outage, role: 'broadcaster' })).toContain('connection was down 1.4 s');
-    expect(describeOutage({ ...outage, role: 'broadcaster', gap: undefined }, 9_000).stood).toBe('never');
+    const words = describeOutage({ ...outage, role: 'broadcaster' }, 9_000);
+    expect(words.stood).toBe('connection down 1.4 s');
+    expect(describeOutage({ ...outage, role: 'broadcaster', gap: undefined }, 9_000).stood).toBe(
+      'connection stayed up',
+    );
   });
 });
 
