@@ -65,6 +65,17 @@ describe('rekeycast drain', { timeout: 300_000 }, () => {
     expect(await resumes(server, page)).toBe(true);
   });
 
+  it('is over where the server is killed in it: the next one takes everybody, and nobody is lost', async () => {
+    const server = await runningServer();
+    const page = await visit(server);
+    await command(server, 'drain');
+    expect(await server.isReady()).toBe(false);
+    await server.restart(0);
+    const late = await visit(server);
+    late.close();
+    expect(await resumes(server, page)).toBe(true);
+  });
+
   it('tells new visitors in words, and lets a page that lost its server for a moment come back', async () => {
     const broadcast = await prepareBroadcast({ browser: browser() });
     const first = await broadcast.open('first');

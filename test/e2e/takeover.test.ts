@@ -119,6 +119,35 @@ describe('rekeycast serve --takeover', { timeout: 300_000 }, () => {
     expect(await resumes(server, page)).toBe(true);
   });
 
+  it('leaves one server of two that would take over at once, and nobody is lost', async () => {
+    const server = await runningServer();
+    const page = await visit(server);
+    const { before, run: one } = server.spawnBeside(TAKEOVER);
+    const { run: other } = server.spawnBeside(TAKEOVER);
+    await until('the first has ended', () => before.exit);
+    expect(before.exit).toEqual(CLEAN);
+    // Refused while the first handed over, or taken over from by the other: one of them has to go.
+    await until('one of them has ended', () => one.exit ?? other.exit);
+    if (other.exit !== undefined) await server.fallBack(one);
+    await server.ready();
+    expect([one.exit, other.exit].filter((exit) => exit === undefined)).toHaveLength(1);
+    expect(await resumes(server, page)).toBe(true);
+  });
+
+  it('gives up in words on one that hangs, which goes on when it does not hang any more', {
+    timeout: 180_000,
+  }, async () => {
+    const server = await runningServer();
+    const page = await visit(server);
+    const before = await askedWhileStopped(server);
+    const { run } = server;
+    expect(await server.fallBack(before)).toEqual({ code: 1, signal: null });
+    expect(run.stderr).toMatch(/does not answer .*If it hangs, kill it.*\[HANDOVER_REFUSED\]/);
+    server.signal('SIGCONT');
+    await until('it knows', () => server.events('handover-cancelled').length === 1);
+    await expectUntouched(server, page);
+  });
+
   it('is told how it is called', async () => {
     const server = await prepareServer();
     server.spawn(['serve', '--take-over']);

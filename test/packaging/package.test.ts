@@ -38,7 +38,7 @@ beforeAll(() => {
   packed = pack(scratch.path);
   folder = join(scratch.path, 'empty');
   install(packed.tarball, folder, join(scratch.path, 'cache'));
-});
+}, 300_000);
 afterAll(() => scratch.dispose());
 
 describe('the package', { timeout: 300_000 }, () => {
