@@ -203,7 +203,7 @@ export class Camera {
     // What is not sent yet has no place in the connection.
     if (before === undefined) return;
     const opening = this.#opening;
-    const track = await this.#openBeside(kind, id, before);
+    const { track, error } = await this.#openBeside(kind, id, before);
     if (opening !== this.#opening) return stopTracks([track]);
     track.enabled = before.enabled;
     stopTracks([before]);
@@ -212,6 +212,7 @@ export class Camera {
     else this.#audio = track;
     this.#devices = { ...this.#devices, ...idOf(kind === 'video' ? 'camera' : 'microphone', track) };
     this.#send();
+    if (error !== undefined) throw error;
   }
 
   /** Phones have one camera open at a time: there the old one is closed first, and opened again where the new one cannot be. */
@@ -219,14 +220,18 @@ export class Camera {
     kind: 'audio' | 'video',
     id: string,
     before: MediaStreamTrack,
-  ): Promise<MediaStreamTrack> {
+  ): Promise<{ readonly track: MediaStreamTrack; readonly error?: unknown }> {
     try {
-      return await openDevice(kind, id, this.#wish);
+      return { track: await openDevice(kind, id, this.#wish) };
     } catch (error) {
       if (cameraProblemOf(error) !== 'camera-in-use') throw error;
-      const { deviceId = '' } = before.getSettings();
-      stopTracks([before]);
-      return await openDevice(kind, id, this.#wish).catch(() => openDevice(kind, deviceId, this.#wish));
+    }
+    const { deviceId = '' } = before.getSettings();
+    stopTracks([before]);
+    try {
+      return { track: await openDevice(kind, id, this.#wish) };
+    } catch (error) {
+      return { track: await openDevice(kind, deviceId, this.#wish), error };
     }
   }
 }

@@ -32,11 +32,7 @@ export class QualityMeter {
     const last = this.#last;
     this.#last = counts;
     // Another connection counts from zero.
-    const comparable =
-      last !== undefined &&
-      counts.at > last.at &&
-      counts.bytes >= last.bytes &&
-      counts.packets >= last.packets;
+    const comparable = last !== undefined && counts.at > last.at && counts.packets >= last.packets;
     return {
       ...pick('width', video?.frameWidth),
       ...pick('height', video?.frameHeight),

@@ -80,7 +80,7 @@ async function replaceConnections(running: Broadcast): Promise<void> {
   for (const viewer of running.viewers) await expectMedia(viewer, Date.now());
 }
 
-describe('who broadcasts', { timeout: 120_000 }, () => {
+describe('who broadcasts', { timeout: 300_000 }, () => {
   it('is live at once on a first visit, and is shown camera and microphone before going live again', async () => {
     const running = await prepareBroadcast({ browser: browser() });
     const page = await running.openBroadcaster();
@@ -217,7 +217,7 @@ describe('who broadcasts', { timeout: 120_000 }, () => {
   });
 });
 
-describe('who watches', { timeout: 120_000 }, () => {
+describe('who watches', { timeout: 300_000 }, () => {
   it('keeps the full screen, and then picture in picture, through another connection', async () => {
     const running = await startBroadcast({ browser: browser(), viewers: 1 });
     const viewer = running.viewers[0]!;
@@ -308,7 +308,7 @@ describe('who watches', { timeout: 120_000 }, () => {
   });
 });
 
-describe('Firefox', { timeout: 120_000 }, () => {
+describe('Firefox', { timeout: 300_000 }, () => {
   let firefox: FirefoxBrowser;
   beforeAll(async () => {
     firefox = await FirefoxBrowser.launch();
@@ -344,7 +344,7 @@ describe('Firefox', { timeout: 120_000 }, () => {
   });
 });
 
-describe('the layout', { timeout: 120_000 }, () => {
+describe('the layout', { timeout: 300_000 }, () => {
   it.each([
     ['a phone', PHONE],
     ['a desk', DESK],
@@ -406,7 +406,7 @@ describe('the layout', { timeout: 120_000 }, () => {
   });
 });
 
-describe('a browser that is too old', { timeout: 60_000 }, () => {
+describe('a browser that is too old', { timeout: 300_000 }, () => {
   it.each([
     ['no connections', () => Reflect.deleteProperty(window, 'RTCPeerConnection')],
     ['no frames', () => Reflect.deleteProperty(HTMLVideoElement.prototype, 'requestVideoFrameCallback')],
