@@ -208,6 +208,10 @@ type ClientMessage = {
     readonly type: 'capabilities';
     readonly capabilities: Capabilities;
 }
+/** Is anybody there? Asked where the media says that something is wrong, or the machine has slept. */
+ | {
+    readonly type: 'ping';
+}
 /** The page is going, and may be back in a moment, without its connections: it cannot tell a reload from a close. */
  | {
     readonly type: 'away';
@@ -866,7 +870,11 @@ type ServerMessage =
  | ({
     readonly type: 'demo-outcome';
     readonly action: DemoAction;
-} & DemoOutcome) | {
+} & DemoOutcome)
+/** The answer to `ping`. */
+ | {
+    readonly type: 'pong';
+} | {
     readonly type: 'error';
     readonly code: SignalingErrorCode;
     readonly message: string;

@@ -219,10 +219,13 @@ class RunningVisit implements Visit {
 
   #listen(): void {
     const { signal } = this.#listeners;
-    addEventListener('online', () => this.#handle({ kind: 'wake' }), { signal });
+    const wake = (): void => this.#handle({ kind: 'wake' });
+    addEventListener('online', wake, { signal });
+    // Chromium says also which network it is now; others do not.
+    (navigator as { connection?: EventTarget }).connection?.addEventListener('change', wake, { signal });
     const look = (): void => {
       this.#handle({ kind: 'visibility', hidden: document.hidden });
-      if (!document.hidden) this.#handle({ kind: 'wake' });
+      if (!document.hidden) wake();
     };
     document.addEventListener('visibilitychange', look, { signal });
     const going = this.#place === undefined ? 'leaving' : 'away';

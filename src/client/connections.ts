@@ -69,6 +69,8 @@ interface Connection {
   settled: boolean;
   keyed: boolean;
   progressAt: Millis | undefined;
+  /** Nothing had moved when it was looked for last. */
+  still: boolean;
   frameAt: Millis | undefined;
   /** Frames shown so far. */
   frames: number;
@@ -197,16 +199,19 @@ export class Connections {
     if (entry === undefined || entry.role === 'broadcaster') return;
     entry.frameAt = now;
     entry.progressAt = now;
+    entry.still = false;
     entry.frames++;
     // While the picture in use moves there is no hurry: a new connection shows its first frames unevenly.
     if (entry === this.#pending && this.#isMoving(now) && entry.frames < STEADY_FRAMES) return;
     this.#played(entry, now);
   }
 
-  /** Media of this peer was decoded since the last report. */
-  handleProgress(peer: number, now: Millis): void {
+  /** Media of this peer was looked for, and was decoded since the last look or not. */
+  handleProgress(peer: number, moved: boolean, now: Millis): void {
     const entry = this.#byPeer(peer);
     if (entry === undefined || entry.role === 'broadcaster') return;
+    entry.still = !moved;
+    if (!moved) return;
     entry.progressAt = now;
     if (entry !== this.#pending || this.#hidden) this.#played(entry, now);
   }
@@ -319,6 +324,8 @@ export class Connections {
     if (entry.state === 'failed') return Math.max(silent, entry.stateAt);
     if (entry.role !== 'viewer' || entry.state !== 'connected' || this.#onAirAt === undefined)
       return undefined;
+    // Time alone says nothing: a hidden page looks once a minute, and a machine that has slept not for hours.
+    if (!entry.still) return undefined;
     const moved = Math.max(entry.stateAt, entry.progressAt ?? entry.stateAt, this.#onAirAt);
     return Math.max(silent, moved + STALL_LIMIT_MS);
   }
@@ -381,6 +388,7 @@ function newConnection(peer: number, session: number, message: OfferMessage, now
     settled: false,
     keyed: false,
     progressAt: undefined,
+    still: false,
     frameAt: undefined,
     frames: 0,
     plays: false,

@@ -32,7 +32,8 @@ export type PageInput =
   | { readonly kind: 'transport'; readonly peer: number; readonly connected: boolean }
   /** A frame was presented at `at`; `peer` is `undefined` for the broadcaster's own preview. */
   | { readonly kind: 'frame'; readonly peer: number | undefined; readonly at: Millis }
-  | { readonly kind: 'progress'; readonly peer: number }
+  /** Decoded media was looked for: whether there was any since the last look. */
+  | { readonly kind: 'progress'; readonly peer: number; readonly moved: boolean }
   /** `associations`: how often the peer's transport had become connected when its certificate was read. */
   | {
       readonly kind: 'certificate';

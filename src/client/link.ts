@@ -14,6 +14,7 @@ import type { Millis } from '../util/clock.ts';
  *   1. start ─▶ open
  *   2. opened ─▶ up
  *   3. closed or silent ─▶ lost ─▶ (wait) ─▶ probe ─▶ ready ─▶ open
+ *      in doubt ─▶ ping ─▶ any message: not silent; none: lost
  *
  * A restarted server is looked for over plain HTTP: browsers hold a WebSocket's next attempt back for seconds after a few refused ones
  * (RFC 6455 §7.2.3 asks them to), and never a fetch.
@@ -22,6 +23,7 @@ export type LinkOutput =
   | { readonly kind: 'probe'; readonly attempt: number }
   | { readonly kind: 'openSocket'; readonly attempt: number; readonly protocols: readonly string[] }
   | { readonly kind: 'closeSocket'; readonly attempt: number }
+  | { readonly kind: 'ping' }
   | { readonly kind: 'up' }
   | { readonly kind: 'lost' }
   | { readonly kind: 'stopped'; readonly code: number };
@@ -41,6 +43,10 @@ export const OPEN_TIMEOUT_MS = 2_000;
 export const PROBE_TIMEOUT_MS = 1_000;
 /** A script cannot see pings, so silence is suspicious only where the media is not connected either. */
 export const SILENCE_LIMIT_MS = 45_000;
+/** Who has spoken so lately is there. */
+const FRESH_MS = 2_000;
+/** A server that is asked whether it is there has said so by then. */
+export const PING_TIMEOUT_MS = 5_000;
 /** How long to look for the server in quick steps before the steps grow. */
 export const QUICK_PHASE_MS = 20_000;
 export const SLOWEST_STEP_MS = 1_000;
@@ -58,6 +64,7 @@ export class Link {
   #attempt = 0;
   #deadline: Millis | undefined;
   #replyBy: Millis | undefined;
+  #heardAt: Millis = Number.NEGATIVE_INFINITY;
   #lookingSince: Millis | undefined;
   #refusals = 0;
   #token: string | undefined;
@@ -146,6 +153,17 @@ export class Link {
   /** The network or the page is back: do not sit out the wait. */
   wake(now: Millis): void {
     if (this.#state === 'waiting') this.#probe(now);
+    else this.check(now);
+  }
+
+  /**
+   * Something gives reason to doubt that the server can be heard. The WebSocket of a host that has slept, or that has another address now, does
+   * not close by itself for minutes.
+   */
+  check(now: Millis): void {
+    if (this.#state !== 'open' || this.#replyBy !== undefined || now - this.#heardAt < FRESH_MS) return;
+    this.#outputs.push({ kind: 'ping' });
+    this.expectReply(PING_TIMEOUT_MS, now);
   }
 
   /** Closes the WebSocket and comes back after `delayMs`. */
@@ -227,6 +245,7 @@ export class Link {
   }
 
   #heard(now: Millis): void {
+    this.#heardAt = now;
     this.#deadline = now + SILENCE_LIMIT_MS;
     this.#replyBy = undefined;
   }

@@ -72,6 +72,7 @@ const SHAPE_OF: { readonly [Type in ServerMessage['type']]: Shape<Type> } = {
   room: { viewers: isCount, onAir: isFlag, onAirSeconds: isCountOrAbsent },
   demo: { actions: isActions },
   'demo-outcome': { action: isAction, done: isFlag, words: isText },
+  pong: {},
   error: { code: isErrorCode, message: isText },
 };
 

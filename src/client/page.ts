@@ -173,7 +173,7 @@ export class Page {
         this.#frame(input.peer, input.at, now);
         break;
       case 'progress':
-        this.#connections.handleProgress(input.peer, now);
+        this.#connections.handleProgress(input.peer, input.moved, now);
         break;
       case 'certificate':
         this.#continuity.handleCertificate(input.peer, input.associations, input.digest);
@@ -317,7 +317,9 @@ export class Page {
       this.#continuity.handleConnected(peer, now);
       this.#outputs.push({ kind: 'readCertificate', peer });
     }
-    if (this.#casting.role !== 'broadcaster' || this.#connections.inUse?.peer !== peer) return;
+    if (this.#connections.inUse?.peer !== peer) return;
+    if (state === 'disconnected' || state === 'failed') this.#link.check(now);
+    if (this.#casting.role !== 'broadcaster') return;
     if (state !== 'connected') this.#outageFrom ??= now;
     else if (this.#outageFrom !== undefined) {
       this.#continuity.handleDisconnection(this.#outageFrom, now);
@@ -389,6 +391,7 @@ export class Page {
       this.#casting.handleLost();
       this.#connections.handleDown();
     } else if (output.kind === 'stopped') this.#stop(output.code, now);
+    else if (output.kind === 'ping') this.#send({ type: 'ping' });
     else this.#outputs.push(output);
   }
 
@@ -412,8 +415,10 @@ export class Page {
     else if (output.kind === 'show') this.#continuity.handleShown(output.peer);
     else if (output.kind === 'closePeer') this.#continuity.handleClosed(output.peer);
     if (output.kind === 'inPlaceFailed') this.#tellOf(this.#ability.handleFailure());
-    else if (output.kind === 'send') this.#send(output.message);
-    else this.#outputs.push(output);
+    else if (output.kind === 'send') {
+      this.#send(output.message);
+      if (output.message.type === 'stalled') this.#link.check(now);
+    } else this.#outputs.push(output);
   }
 
   #apply(offer: OfferMessage, now: Millis): void {

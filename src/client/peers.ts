@@ -148,7 +148,7 @@ export class Peers {
     if (path !== undefined) this.#emit({ kind: 'path', peer, path });
     if (entry.stream.getTracks().length === 0) return;
     const decoded = countDecoded(report);
-    if (decoded > entry.decoded) this.#emit({ kind: 'progress', peer });
+    this.#emit({ kind: 'progress', peer, moved: decoded > entry.decoded });
     entry.decoded = decoded;
   }
 }

@@ -223,6 +223,10 @@ export class Broadcast {
 
   handleMessage(page: PageId, message: ClientMessage, now: Millis): void {
     this.#now = now;
+    if (message.type === 'ping') {
+      this.#tell(page, { type: 'pong' });
+      return;
+    }
     const session = this.#sessions.get(this.#pages.sessionOf(page) ?? '');
     if (session === undefined) {
       if (message.type === 'join') this.#join(page, message.capabilities, now);

@@ -22,6 +22,7 @@ const clientMessage = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('publish') }),
   z.strictObject({ type: z.literal('decline'), reason: z.string().check(z.maxLength(200)) }),
   z.strictObject({ type: z.literal('capabilities'), capabilities }),
+  z.strictObject({ type: z.literal('ping') }),
   z.strictObject({ type: z.literal('away') }),
   z.strictObject({ type: z.literal('leave') }),
   z.strictObject({ type: z.literal('demo'), action: z.enum(DEMO_ACTIONS) }),

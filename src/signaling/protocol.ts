@@ -86,6 +86,8 @@ export type ClientMessage =
   | { readonly type: 'decline'; readonly reason: string }
   /** The browser can do more, or less, than the page has said when it joined: it was tried meanwhile. */
   | { readonly type: 'capabilities'; readonly capabilities: Capabilities }
+  /** Is anybody there? Asked where the media says that something is wrong, or the machine has slept. */
+  | { readonly type: 'ping' }
   /** The page is going, and may be back in a moment, without its connections: it cannot tell a reload from a close. */
   | { readonly type: 'away' }
   | { readonly type: 'leave' };
@@ -158,6 +160,8 @@ export type ServerMessage =
   | { readonly type: 'demo'; readonly actions: readonly DemoAction[] }
   /** To the same. A server that was killed or replaced says nothing: the next one says `welcome`. */
   | ({ readonly type: 'demo-outcome'; readonly action: DemoAction } & DemoOutcome)
+  /** The answer to `ping`. */
+  | { readonly type: 'pong' }
   | { readonly type: 'error'; readonly code: SignalingErrorCode; readonly message: string };
 
 export type SignalingErrorCode =

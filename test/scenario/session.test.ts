@@ -142,3 +142,13 @@ describe('a change of role', () => {
     expect(second.current?.role).toBe('broadcaster');
   });
 });
+
+it('a page that asks whether anybody is there is told so, and nothing else comes of it', async () => {
+  const [, viewer] = await broadcasting();
+  const before = world.events.length;
+  for (let times = 0; times < 3; times++) world.say(viewer, { type: 'ping' });
+  await world.run(200);
+  expect([viewer.pongs, viewer.errors, world.events.length]).toEqual([3, [], before]);
+  await expectSeen(world, [viewer]);
+  expect(viewer.made).toBe(1);
+});

@@ -54,6 +54,7 @@ export class VirtualBrowser {
   readonly connections = new Map<number, VirtualConnection>();
   readonly associations: Association[] = [];
   readonly errors: string[] = [];
+  pongs = 0;
   /** What the token of its page lets it do; everything where it is absent. */
   admission: Admission | undefined;
   readonly knobs: ServerKnobs;
@@ -133,6 +134,9 @@ export class VirtualBrowser {
         break;
       case 'room':
         this.room = message;
+        break;
+      case 'pong':
+        this.pongs++;
         break;
       case 'error':
         this.errors.push(message.code);

@@ -31,6 +31,7 @@ export const SAMPLE_CLIENT: readonly PageMessage[] = [
   { type: 'publish' },
   { type: 'decline', reason: 'no camera' },
   { type: 'capabilities', capabilities: { rekeyInPlace: false } },
+  { type: 'ping' },
   { type: 'away' },
   { type: 'leave' },
   { type: 'demo', action: 'rotate' },

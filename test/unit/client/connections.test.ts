@@ -58,6 +58,8 @@ function watching(): Connections {
 const play = (connections: Connections, until: number): void => {
   for (let now = 0; now <= until; now += 33) connections.handleFrame(1, now);
 };
+/** It is looked for media, and there is none. */
+const stand = (connections: Connections, now: number): void => connections.handleProgress(1, false, now);
 const playing = (connection: number): ConnectionsOutput => ({
   kind: 'send',
   message: { type: 'playing', connection },
@@ -282,7 +284,7 @@ describe('a replacement', () => {
       const connections = watching();
       connections.handleVisibility(hidden);
       connections.handleOffer(offerOf(2, 'replacement'), 100);
-      connections.handleProgress(2, 900);
+      connections.handleProgress(2, true, 900);
       expect(connections.inUse?.peer).toBe(hidden ? 2 : 1);
     }
   });
@@ -378,6 +380,7 @@ describe('the watchdog', () => {
   it('reports a picture that stands still, and again only after a while', () => {
     const connections = watching();
     play(connections, 5_000);
+    stand(connections, 5_900);
     drain(connections);
     const due = connections.nextTimeout()!;
     expect(due).toBeGreaterThan(4_900 + STALL_LIMIT_MS);
@@ -402,14 +405,53 @@ describe('the watchdog', () => {
   it('is quiet while media is decoded that is not shown', () => {
     const connections = watching();
     for (let now = 0; now < 20_000; now += 1_000) {
-      connections.handleProgress(1, now);
+      connections.handleProgress(1, true, now);
       connections.handleTimeout(now);
     }
     expect(drain(connections)).toEqual([]);
   });
 
+  it('is quiet on a hidden page whose timers run once a minute, also where it is asked before it has looked', () => {
+    const connections = watching();
+    connections.handleVisibility(true);
+    for (let now = 60_000; now <= 600_000; now += 60_000) {
+      connections.handleTimeout(now);
+      connections.handleProgress(1, true, now + 5);
+      connections.handleTimeout(now + 6);
+    }
+    expect(drain(connections)).toEqual([]);
+    // Nothing was decoded in a whole minute: now it stands still.
+    stand(connections, 660_000);
+    connections.handleTimeout(660_001);
+    expect(drain(connections)).toEqual([stalled(1)]);
+  });
+
+  it('is quiet about the hours in which the machine slept, and not about what is gone after them', () => {
+    const connections = watching();
+    play(connections, 5_000);
+    drain(connections);
+    const woken = 5_000 + 8 * 3_600_000;
+    connections.handleTimeout(woken);
+    connections.handleProgress(1, true, woken + 1);
+    connections.handleTimeout(woken + 2);
+    expect(drain(connections)).toEqual([]);
+    stand(connections, woken + 1_000);
+    const due = connections.nextTimeout()!;
+    expect(due).toBe(woken + 1 + STALL_LIMIT_MS);
+    connections.handleTimeout(due);
+    expect(drain(connections)).toEqual([stalled(1)]);
+  });
+
+  it('forgets a look that found nothing with the next frame', () => {
+    const connections = watching();
+    stand(connections, 1_000);
+    connections.handleFrame(1, 2_000);
+    expect(connections.nextTimeout()).toBeUndefined();
+  });
+
   it('is not put off by news of the room', () => {
     const connections = watching();
+    stand(connections, 1_000);
     const due = connections.nextTimeout()!;
     connections.handleOnAir(true, due - 1);
     expect(connections.nextTimeout()).toBe(due);
@@ -417,8 +459,10 @@ describe('the watchdog', () => {
 
   it('is quiet when nobody broadcasts and when signaling is lost', () => {
     const offAir = watching();
+    stand(offAir, 50);
     offAir.handleOnAir(false, 100);
     const down = watching();
+    stand(down, 50);
     down.handleDown();
     for (const connections of [offAir, down]) {
       expect(connections.nextTimeout()).toBeUndefined();
@@ -457,6 +501,7 @@ describe('the watchdog', () => {
     connections.handleOffer(offerOf(1, 'rekey', { epoch: 1 }), 10_000);
     connections.handleKeyed(1);
     connections.handleFrame(1, 10_050);
+    stand(connections, 11_000);
     drain(connections);
     connections.handleTimeout(connections.nextTimeout()!);
     expect(drain(connections)).toEqual([{ kind: 'inPlaceFailed' }, stalled(1)]);
@@ -466,6 +511,7 @@ describe('the watchdog', () => {
     const connections = watching();
     connections.handleOffer(offerOf(1, 'rekey', { epoch: 1 }), 0);
     play(connections, 20_000);
+    stand(connections, 21_000);
     drain(connections);
     connections.handleTimeout(connections.nextTimeout()!);
     expect(drain(connections)).toEqual([stalled(1)]);
@@ -474,6 +520,7 @@ describe('the watchdog', () => {
   it('gives a replacement its time before it reports again', () => {
     const connections = watching();
     connections.handleOffer(offerOf(2, 'replacement'), 1_000);
+    stand(connections, 2_000);
     drain(connections);
     connections.handleTimeout(STALL_LIMIT_MS);
     expect(drain(connections)).toEqual([]);

@@ -3,6 +3,7 @@ import {
   Link,
   type LinkOutput,
   OPEN_TIMEOUT_MS,
+  PING_TIMEOUT_MS,
   PROBE_TIMEOUT_MS,
   QUICK_PHASE_MS,
   SILENCE_LIMIT_MS,
@@ -183,7 +184,33 @@ describe('Link', () => {
     expect(kinds(drain(link))).toEqual(['openSocket']);
   });
 
-  it('is woken from waiting, and only from waiting', () => {
+  it('asks a server that was silent for a while when it is woken, once, and gives it up that does not answer', () => {
+    const { link, world } = openLink();
+    world.mediaAlive = true;
+    link.handleMessage(1, 1_000);
+    link.wake(2_999);
+    expect(drain(link)).toEqual([]);
+    link.wake(3_000);
+    link.check(3_001);
+    expect(drain(link)).toEqual([{ kind: 'ping' }]);
+    link.handleMessage(1, 4_000);
+    link.check(6_000);
+    expect(drain(link)).toEqual([{ kind: 'ping' }]);
+    expect(step(link)).toMatchObject({
+      at: 6_000 + PING_TIMEOUT_MS,
+      outputs: [{ kind: 'closeSocket' }, { kind: 'lost' }],
+    });
+  });
+
+  it('asks nobody while it has no WebSocket', () => {
+    const { link } = createLink();
+    link.check(0);
+    link.start(0);
+    link.check(60_000);
+    expect(kinds(drain(link))).toEqual(['openSocket']);
+  });
+
+  it('is woken from waiting, and not from what was just heard', () => {
     const { link } = openLink();
     link.wake(1);
     expect(drain(link)).toEqual([]);

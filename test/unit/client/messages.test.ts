@@ -51,6 +51,7 @@ const anyMessage: fc.Arbitrary<ServerMessage> = fc.oneof(
   }),
   fc.record({ type: type('keyed'), connection: count, epoch: count }),
   fc.record({ type: type('close'), connection: count }),
+  fc.record({ type: type('pong') }),
   fc.record({
     type: type('relays'),
     servers: fc.array(
@@ -101,7 +102,9 @@ describe('parseServerMessage', () => {
         (message, pick, junk) => {
           const fields = Object.entries(message);
           const [name, before] = fields[pick % fields.length]!;
-          const sameType = typeof before === 'string' && typeof junk === 'string';
+          const sameType =
+            (typeof before === 'string' && typeof junk === 'string') ||
+            (Array.isArray(before) && Array.isArray(junk));
           const text = JSON.stringify({ ...message, [name]: junk });
           fc.pre(!sameType);
           expect(parseServerMessage(text)).toBeUndefined();

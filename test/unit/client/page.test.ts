@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { PageInput, PageOutput } from '../../../src/client/io.ts';
+import { PING_TIMEOUT_MS } from '../../../src/client/link.ts';
 import { Page } from '../../../src/client/page.ts';
 import {
   CLOSE_CODE,
@@ -399,20 +400,32 @@ describe('a re-key in place that does not work', () => {
     driver.receive(offer('rekey', { offer: 2, epoch: 1 }));
     driver.receive({ type: 'keyed', connection: 1, epoch: 1 });
     driver.take();
+    driver.handle({ kind: 'progress', peer: 1, moved: false });
     driver.advance(3_100);
-    expect(driver.takeSent()).toEqual([{ type: 'stalled', connection: 1 }]);
+    expect(driver.takeSent()).toEqual([{ type: 'stalled', connection: 1 }, { type: 'ping' }]);
     driver.receive({ type: 'error', code: 'TOKEN_UNKNOWN', message: '' });
     expect(driver.takeSent()).toEqual([{ type: 'join', capabilities: { rekeyInPlace: false } }]);
   });
 
-  it('makes the page look for the server when that is silent too, but not in a hurry', () => {
+  it('makes the page ask whether the server is there, and look for it when that is silent too', () => {
     const driver = watching();
-    const heardAt = driver.now;
-    driver.advance(30_000);
-    expect(driver.takeSent()).toContainEqual({ type: 'stalled', connection: 1 });
+    const since = driver.now;
+    driver.handle({ kind: 'progress', peer: 1, moved: false });
+    driver.advance(3_100);
+    expect(driver.takeSent()).toEqual([{ type: 'stalled', connection: 1 }, { type: 'ping' }]);
+    driver.advance(since + 3_000 + PING_TIMEOUT_MS - 1 - driver.now);
     expect(driver.page.facts().state).toBe('live');
-    driver.advance(heardAt + 45_000 - driver.now);
+    driver.advance(101);
     expect(driver.page.facts().state).toBe('reconnecting');
+  });
+
+  it('leaves a server in peace that is there', () => {
+    const driver = watching();
+    driver.handle({ kind: 'progress', peer: 1, moved: false });
+    driver.advance(3_100);
+    driver.receive({ type: 'pong' });
+    driver.advance(PING_TIMEOUT_MS);
+    expect(driver.page.facts().state).toBe('live');
   });
 
   it('is not the reason to doubt a silent server whose media moves', () => {
@@ -428,6 +441,65 @@ describe('a re-key in place that does not work', () => {
     driver.take();
     driver.frames(1, 10_000);
     expect(driver.takeSent()).toEqual([]);
+  });
+});
+
+describe('a machine that was asleep, or has another network', () => {
+  const HOURS = 8 * 3_600_000;
+
+  /** Time passes and no timer runs. */
+  function sleep(driver: Driver): void {
+    driver.now += HOURS;
+  }
+
+  it('finds the server at once when it is woken, though its WebSocket has not noticed that it is dead', () => {
+    const driver = watching();
+    sleep(driver);
+    driver.handle({ kind: 'wake' });
+    expect(driver.takeSent()).toEqual([{ type: 'ping' }]);
+    driver.advance(PING_TIMEOUT_MS + 75);
+    expect(driver.take().map(({ kind }) => kind)).toEqual(['closeSocket', 'probe']);
+    expect(driver.page.facts()).toMatchObject({ state: 'reconnecting', problem: undefined });
+  });
+
+  it.each(['disconnected', 'failed'] as const)(
+    'finds it as soon as the media is %s where nothing has woken it',
+    (state) => {
+      for (const driver of [watching(), broadcasting()]) {
+        sleep(driver);
+        driver.handle({ kind: 'peerState', peer: 1, state });
+        const sent = driver.takeSent();
+        expect(sent.filter(({ type }) => type === 'ping')).toEqual([{ type: 'ping' }]);
+        driver.advance(PING_TIMEOUT_MS + 75);
+        expect(driver.page.facts().state).toBe('reconnecting');
+      }
+    },
+  );
+
+  it('and whose session is over by then joins anew, with the old picture until there is another', () => {
+    const driver = watching();
+    sleep(driver);
+    driver.handle({ kind: 'closed', attempt: 1, code: 1006 });
+    expect(driver.outage(0)).toHaveLength(3);
+    driver.receive({ type: 'error', code: 'TOKEN_UNKNOWN', message: '' });
+    expect(driver.takeSent()).toMatchObject([{ type: 'join' }]);
+    driver.receive(welcome({ token: 'token-2' }));
+    driver.receive(offer('first'));
+    expect(driver.take().filter(({ kind }) => kind === 'closePeer')).toEqual([]);
+  });
+
+  it('is not taken for a loss where the server answers', () => {
+    const driver = watching();
+    driver.advance(10_000);
+    driver.take();
+    driver.handle({ kind: 'wake' });
+    driver.handle({ kind: 'wake' });
+    expect(driver.takeSent()).toEqual([{ type: 'ping' }]);
+    driver.receive({ type: 'pong' });
+    driver.handle({ kind: 'wake' });
+    expect(driver.takeSent()).toEqual([]);
+    driver.frames(1, 20_000);
+    expect(driver.page.facts().state).toBe('live');
   });
 });
 

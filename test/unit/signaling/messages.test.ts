@@ -12,6 +12,7 @@ const MESSAGES: readonly PageMessage[] = [
   { type: 'publish' },
   { type: 'decline', reason: 'NotAllowedError' },
   { type: 'capabilities', capabilities: { rekeyInPlace: true } },
+  { type: 'ping' },
   { type: 'away' },
   { type: 'leave' },
   { type: 'demo', action: 'kill' },
