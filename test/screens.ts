@@ -12,12 +12,12 @@ import { elapse, until } from './support/wait.ts';
 
 /**
  * Makes docs/screens: the page in every state, in both browsers, on a phone and on a desktop, light and dark, and a restart that moves. Needs
- * Debian's `pngquant` and `webp`. With names of pictures only those.
+ * Debian's `pngquant` and `webp`. With parts of names only the pictures that have one of them.
  */
 const FOLDER = 'docs/screens';
 const SIZES = { phone: { width: 390, height: 780 }, desktop: { width: 1280, height: 860 } };
 const SCHEMES = ['light', 'dark'] as const;
-const COLOURS = 64;
+const COLOURS = 128;
 const TAKEN: ReadonlySet<VisitorState> = new Set([
   'first-visit',
   'live',
@@ -32,12 +32,20 @@ const CLIP = { width: 760, height: 640, frames: 64, everyMs: 125, killAt: 14, st
 mkdirSync(FOLDER, { recursive: true });
 const wanted = process.argv.slice(2);
 const isWanted = (name: string): boolean => wanted.length === 0 || wanted.some((one) => name.includes(one));
+const nameOf = (...parts: readonly string[]): string => parts.join('-');
+/** Whether any picture of this browser is to be made. */
+const isWantedOf = (browser: string, schemes: readonly string[]): boolean =>
+  [...TAKEN].some((state) =>
+    Object.keys(SIZES).some((size) =>
+      schemes.some((scheme) => isWanted(nameOf(state, size, scheme, browser))),
+    ),
+  );
 
 const chromium = await ChromiumBrowser.launch();
 try {
-  if (isWanted('chromium')) await shoot('chromium', chromium, SCHEMES);
+  if (isWantedOf('chromium', SCHEMES)) await shoot('chromium', chromium, SCHEMES);
   for (const scheme of SCHEMES) {
-    if (!isWanted(`firefox-${scheme}`)) continue;
+    if (!isWantedOf('firefox', [scheme])) continue;
     const firefox = await FirefoxBrowser.launch({ scheme });
     await shoot('firefox', firefox, [scheme]);
     await firefox.close();
@@ -55,17 +63,17 @@ async function shoot(name: string, browser: Opens, schemes: readonly ('light' | 
     for (const scheme of schemes) {
       if (name === 'chromium') await page.driver.scheme(scheme);
       for (const [size, { width, height }] of Object.entries(SIZES)) {
+        if (!isWanted(nameOf(state, size, scheme, name))) continue;
         await page.driver.resize(width, height);
         await settle(page);
-        const file = join(FOLDER, `${state}-${size}-${scheme}-${name}.png`);
+        const file = join(FOLDER, `${nameOf(state, size, scheme, name)}.png`);
         writeFileSync(file, await page.driver.screenshot(true));
         execFileSync('pngquant', [
           String(COLOURS),
           '--force',
           '--nofs',
           '--strip',
-          '--skip-if-larger',
-          '--ext',
+            '--ext',
           '.png',
           file,
         ]);

@@ -14,6 +14,8 @@ export function deniedCamera(): void {
 /** A lake at dusk: drawn, so that every browser has the same, in few colours and with something that moves. */
 export function drawnCamera(): void {
   const [WIDTH, HEIGHT, RATE] = [1280, 720, 12];
+  /** Of what is drawn, so that the machine has time for it. */
+  const SCALE = 0.75;
   const HORIZON = 430;
   /** Height in the picture, half of the width, and pixels a millisecond. */
   const CLOUDS = [
@@ -81,10 +83,11 @@ export function drawnCamera(): void {
   };
   navigator.mediaDevices.getUserMedia = async (wish = {}) => {
     const canvas = document.createElement('canvas');
-    canvas.width = WIDTH;
-    canvas.height = HEIGHT;
+    canvas.width = WIDTH * SCALE;
+    canvas.height = HEIGHT * SCALE;
     const context = canvas.getContext('2d', { alpha: false });
     if (context === null) throw new DOMException('no canvas', 'NotReadableError');
+    context.scale(SCALE, SCALE);
     draw(context, performance.now());
     setInterval(() => draw(context, performance.now()), 1_000 / RATE);
     const stream = new MediaStream();
