@@ -25,8 +25,12 @@ describe('the continuity panel', { timeout: 180_000 }, () => {
     for (const viewer of running.viewers) {
       await running.waitConnected(viewer, 'viewer');
       await expectMedia(viewer, Date.now());
+      const panel = await panelOf(viewer);
       before.push(await standing(viewer));
-      expect(await panelOf(viewer)).toMatchObject({ seal: 'not-yet', rows: [], title: 'First keys' });
+      // Where a slow machine has had a page ask for another connection, it has had second keys.
+      if (before.at(-1)!.facts.epoch === 0)
+        expect(panel).toMatchObject({ seal: 'not-yet', title: 'First keys' });
+      expect(restartsOf(panel)).toEqual([]);
     }
     await running.onFile();
     const killedAt = Date.now();
@@ -39,27 +43,34 @@ describe('the continuity panel', { timeout: 180_000 }, () => {
       await until(
         `${viewer.name} has a seal`,
         async () => {
-          const { seal, rows } = await panelOf(viewer);
-          return seal === 'sealed' && rows[0]?.rekeyMs !== '';
+          const panel = await panelOf(viewer);
+          const row = restartsOf(panel)[0];
+          return panel.seal === 'sealed' && row !== undefined && row.rekeyMs !== '';
         },
         BACK_TIMEOUT_MS,
       );
       const sealedAt = Date.now();
       await expectMedia(viewer, sealedAt);
-      const { title, rows, fingerprint, lastGapMs } = await panelOf(viewer);
+      const panel = await panelOf(viewer);
+      const { title, fingerprint, lastGapMs } = panel;
       const after = await viewer.facts();
       expect(title).toBe('Same server, new keys');
-      expect(rows).toHaveLength(1);
-      const row = rows[0]!;
-      expect(row).toMatchObject({ restarted: 'true', epochBefore: String(facts.epoch) });
-      expect(Number(row.epochAfter)).toBeGreaterThan(facts.epoch);
+      expect(restartsOf(panel)).toHaveLength(1);
+      const row = restartsOf(panel)[0]!;
+      expect(Number(row.epochBefore)).toBeGreaterThanOrEqual(facts.epoch);
+      expect(Number(row.epochAfter)).toBeGreaterThan(Number(row.epochBefore));
       expect(Number(row.epochAfter)).toBeLessThanOrEqual(after.epoch);
       if (after.connections === 1) expect(row.way).toBe('in-place');
       else if (facts.connections === 1 && i === 1) expect(row.way).toBe('second-connection');
 
       // What the browser itself says that it was shown, on both sides of the restart.
       expect(certificate).toMatch(/^30/);
-      expect(await viewer.certificateDer()).toBe(certificate);
+      // A connection that is only being made has none yet.
+      await until(
+        `${viewer.name} is shown the same certificate`,
+        async () => (await viewer.certificateDer()) === certificate,
+        BACK_TIMEOUT_MS,
+      );
       expect(after.certificateSha256).toBe(facts.certificateSha256);
       expect(fingerprint.replaceAll(':', '').toLowerCase()).toBe(facts.certificateSha256);
 
@@ -69,7 +80,7 @@ describe('the continuity panel', { timeout: 180_000 }, () => {
       expect(Number(row.rekeyMs)).toBeLessThanOrEqual(sealedAt - killedAt);
       // The picture stood as long as the probe has seen, and it is a gap between two frames that the probe has seen.
       const stood = Number(row.gapMs);
-      expect(stood).toBe(lastGapMs);
+      if (row === panel.rows[0]) expect(stood).toBe(lastGapMs);
       expect(Number(row.beyondMs)).toBeLessThanOrEqual(stood);
       const back = (await viewer.signals()).find(
         ({ at, message }) => at > killedAt && message.type === 'welcome',
@@ -91,6 +102,8 @@ interface Panel {
   /** What each row says of itself, the newest first. */
   readonly rows: readonly Readonly<Record<string, string>>[];
 }
+
+const restartsOf = ({ rows }: Panel): Panel['rows'] => rows.filter(({ restarted }) => restarted === 'true');
 
 function panelOf(page: TestPage): Promise<Panel> {
   return page.driver.evaluate(() => {
@@ -125,5 +138,5 @@ async function expectPainted(page: TestPage): Promise<void> {
   await until(`${page.name} paints its timeline`, isPainted);
   expect(
     await page.driver.evaluate(() => document.getElementById('continuity-canvas')?.ariaLabel, undefined),
-  ).toMatch(/The server was gone once\./);
+  ).toMatch(/The server was gone (once|\d+ times)\./);
 }
