@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { MAX_MESSAGE_BYTES } from '../../src/signaling/protocol.ts';
 import { randomBytes } from '../../src/util/rng.ts';
 import { Broadcast } from '../support/broadcast.ts';
+import { describeFailures } from '../support/fixture.ts';
 import { LOOPBACK } from '../support/ports.ts';
 import { seededRandom } from '../support/seeded-rng.ts';
 import { composures, expectComposed } from '../support/survival.ts';
@@ -15,6 +16,7 @@ beforeAll(async () => {
   broadcast = await Broadcast.start({ viewers: 1 });
 }, 300_000);
 afterAll(() => broadcast?.dispose());
+describeFailures(() => broadcast);
 beforeEach(async () => {
   before = await composures(broadcast);
 });

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Broadcast } from '../support/broadcast.ts';
+import { describeFailures } from '../support/fixture.ts';
 import { until } from '../support/wait.ts';
 
 const OBSERVED_PACKETS = 1_000;
@@ -15,6 +16,7 @@ beforeAll(async () => {
   broadcast = await Broadcast.start();
 }, 300_000);
 afterAll(() => broadcast?.dispose());
+describeFailures(() => broadcast);
 
 describe('what Chromium measures of a healthy broadcast', { timeout: 300_000 }, () => {
   it('aims the encoder at more than 500 kbit/s', async () => {

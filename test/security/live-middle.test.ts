@@ -5,6 +5,7 @@ import { concat, fromHex } from '../../src/util/bytes.ts';
 import { Broadcast } from '../support/broadcast.ts';
 import { datagramKind } from '../support/capture.ts';
 import { testIdentity } from '../support/dtls-identity.ts';
+import { describeFailures } from '../support/fixture.ts';
 import { libdatachannel, werift } from '../support/foreign-stacks.ts';
 import { HeadlessPage } from '../support/headless-page.ts';
 import { LiveMiddle } from '../support/live-middle.ts';
@@ -24,6 +25,7 @@ beforeAll(async () => {
   broadcast = await Broadcast.start({ viewers: 1, record: true, env });
 }, TIMEOUT_MS);
 afterAll(() => broadcast?.dispose());
+describeFailures(() => broadcast);
 
 it('off-path-rebinding: Chromium behind a NAT that gives it another port has its pictures back on the same connection and keys', {
   timeout: TIMEOUT_MS,

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, onTestFinished } from 'vitest';
+import { afterAll, afterEach, beforeAll, onTestFinished } from 'vitest';
 import { Broadcast, type BroadcastOptions } from './broadcast.ts';
 import { ChromiumBrowser, type ChromiumOptions } from './chromium.ts';
 import { type ServerOptions, ServerProcess } from './process.ts';
@@ -10,6 +10,13 @@ export async function startBroadcast(options: BroadcastOptions = {}): Promise<Br
   const broadcast = await Broadcast.start(options);
   keep(broadcast);
   return broadcast;
+}
+
+/** Has a broadcast that all tests of a file share tell how it stands where one of them fails. */
+export function describeFailures(broadcast: () => Broadcast | undefined): void {
+  afterEach(async ({ task }) => {
+    if (task.result?.state === 'fail') console.error(await broadcast()?.describe());
+  });
 }
 
 /** A server with relays and a browser, nobody there yet, that lives as long as the test. */
