@@ -1,7 +1,12 @@
 import { spawnSync } from 'node:child_process';
-import { cpSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { readConfig } from '../../src/config.ts';
+import { chooseKeySource } from '../../src/keyring/choose-source.ts';
+import { nodeFileSystem } from '../../src/util/file-system.ts';
+import { loadSodium } from '../../src/util/sodium.ts';
+import { keyText } from '../support/key-text.ts';
 import { ROOT } from '../support/process.ts';
 import { testDirectory } from '../support/test-directory.ts';
 
@@ -79,6 +84,54 @@ describe('the systemd units', { timeout: 300_000 }, () => {
     expect(environment).toEqual(['STATE_DIR=%S/rekeycast', 'KEYS_DIR=%S/rekeycast-keys']);
     const made = values('rekeycast.service', 'StateDirectory').flatMap((names) => names.split(' '));
     expect(environment.map((one) => one.replace(/^.*=%S\//, ''))).toEqual(made);
+  });
+
+  describe('with the snapshot keys as a credential', () => {
+    const DROP_IN = 'rekeycast.service.d/rekeycast-snapshot-key.conf';
+
+    beforeEach(() => {
+      standIn();
+      mkdirSync(unit('rekeycast.service.d'));
+      renameSync(unit('rekeycast-snapshot-key.conf'), unit(DROP_IN));
+    });
+
+    it('say what systemd understands, and leave the server no more rights', () => {
+      expect(verify()).toEqual({ status: 0, said: '' });
+      expect(security()).toMatchObject({ status: 0 });
+    });
+
+    it('say it encrypted as well', () => {
+      edit(DROP_IN, (text) =>
+        text.replace(/^LoadCredential=.*\n/m, '').replace(/^#(?=LoadCredentialEncrypted=)/m, ''),
+      );
+      expect(values(DROP_IN, 'LoadCredentialEncrypted')).toHaveLength(1);
+      expect(verify()).toEqual({ status: 0, said: '' });
+    });
+
+    it.each([
+      ['a name that is none', 'LoadCredential=rekeycast/snapshot-key:/etc/rekeycast/snapshot-key'],
+      ['a misspelt directive', 'LoadCredentials=rekeycast-snapshot-key:/etc/rekeycast/snapshot-key'],
+    ])('are refused with %s', (_what, line) => {
+      edit(DROP_IN, (text) => text.replace(/^LoadCredential=.*$/m, line));
+      expect(verify().said).not.toBe('');
+    });
+
+    it('give the credential the name under which the server looks for it', async () => {
+      const [name] = values(DROP_IN, 'LoadCredential')[0]!.split(':');
+      const credentials = unit('credentials');
+      mkdirSync(credentials);
+      const chosen = () =>
+        chooseKeySource(readConfig({}), { CREDENTIALS_DIRECTORY: credentials }, nodeFileSystem);
+      writeFileSync(join(credentials, `${name}s`), keyText(1), { mode: 0o400 });
+      expect(chosen().store).toBeDefined();
+      writeFileSync(join(credentials, name!), keyText(1), { mode: 0o400 });
+      const source = chosen();
+      expect([source.store, source.place]).toEqual([undefined, expect.stringContaining('the credential')]);
+      await loadSodium();
+      await source.load();
+      expect(source.entries()).toHaveLength(1);
+      source.forget();
+    });
   });
 
   it('name a user that sysusers makes', () => {
