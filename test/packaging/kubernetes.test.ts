@@ -5,11 +5,12 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { StatefulSet } from 'kubernetes-types/apps/v1.js';
 import type { Container, Service } from 'kubernetes-types/core/v1.js';
 import type { NetworkPolicy } from 'kubernetes-types/networking/v1.js';
@@ -17,12 +18,16 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { readConfig } from '../../src/config.ts';
 import { prepareServer } from '../support/fixture.ts';
+import { type JsonPatch, jsonPatched } from '../support/json-patch.ts';
+import { keyText } from '../support/key-text.ts';
 import { install, pack } from '../support/package.ts';
 import { ROOT } from '../support/process.ts';
 import { temporaryDirectory } from '../support/snapshots.ts';
 import { testDirectory } from '../support/test-directory.ts';
 
 const MANIFESTS = join(ROOT, 'deploy', 'kubernetes');
+/** The same with the keys from a command. */
+const OVERLAY = join(ROOT, 'deploy', 'kubernetes-key-command');
 /** Where the type of each kind is. */
 const TYPES: Readonly<Record<string, string>> = {
   Namespace: 'core/v1',
@@ -48,6 +53,14 @@ const { spec } = find('StatefulSet') as { spec: NonNullable<StatefulSet['spec']>
 const pod = spec.template.spec!;
 const server = pod.containers[0]!;
 const init = pod.initContainers![0]!;
+
+const overlay = parse(readFileSync(join(OVERLAY, 'kustomization.yaml'), 'utf8')) as {
+  readonly resources: readonly string[];
+  readonly patches: readonly { readonly target: { kind: string; name: string }; readonly patch: string }[];
+};
+/** The StatefulSet as the overlay makes it of a base. */
+const commanded = (base: StatefulSet): StatefulSet =>
+  overlay.patches.reduce((made, { patch }) => jsonPatched(made, parse(patch) as JsonPatch), base);
 
 const scratch = testDirectory();
 
@@ -153,6 +166,52 @@ describe('the Kubernetes manifests', { timeout: 300_000 }, () => {
     expect(config.keysDir).toBe(value('KEYS_DIR'));
   });
 
+  describe('with the snapshot keys from a command', () => {
+    const base = find('StatefulSet') as StatefulSet;
+
+    it('are what the API takes, and change the StatefulSet only', () => {
+      expect(overlay.resources.map((path) => join(OVERLAY, path))).toEqual([MANIFESTS]);
+      expect(readdirSync(OVERLAY)).toEqual(['kustomization.yaml']);
+      expect(overlay.patches.map(({ target }) => target)).toEqual([
+        { kind: 'StatefulSet', name: 'rekeycast' },
+      ]);
+      expect(base.metadata!.name).toBe('rekeycast');
+      expect(check([commanded(base) as Manifest])).toBe('');
+    });
+
+    it('give the Secret to the one container, read-only, and leave everything else as it was', () => {
+      const made = commanded(base).spec!.template.spec!;
+      const secret = { secretName: 'rekeycast-snapshot-key', defaultMode: 0o400 };
+      expect(made.initContainers).toBeUndefined();
+      expect(made.volumes).toEqual([{ name: 'keys', secret }, ...pod.volumes!.slice(1)]);
+      const [one] = made.containers;
+      expect(made.containers).toHaveLength(1);
+      const mount = { name: 'keys', mountPath: '/secrets/snapshot-key', readOnly: true };
+      expect(one!.volumeMounts).toEqual([...server.volumeMounts!, mount]);
+      const kept = (env: Container['env']) =>
+        env!.filter(({ name }) => name !== 'KEYS_DIR' && name !== 'SNAPSHOT_KEY_COMMAND');
+      expect(kept(one!.env)).toEqual(kept(server.env));
+      const { data } = find('ConfigMap') as { data: Record<string, string> };
+      const config = readConfig({
+        ...data,
+        ...Object.fromEntries(one!.env!.map(({ name, value }) => [name, value])),
+      });
+      expect(config.keyCommand).toEqual(['cat', `${mount.mountPath}/keys`]);
+      expect({ ...one, env: [], volumeMounts: [] }).toEqual({ ...server, env: [], volumeMounts: [] });
+    });
+
+    type Pod = typeof pod;
+    it.each([
+      ['an init container', (one: Pod) => one.initContainers!.unshift({ name: 'other' })],
+      ['a setting', (one: Pod) => one.containers[0]!.env!.unshift({ name: 'OTHER', value: '' })],
+      ['a volume', (one: Pod) => one.volumes!.unshift({ name: 'other', emptyDir: {} })],
+    ])('are refused where %s has come before theirs in the base', (_what, change) => {
+      const other = structuredClone(base);
+      change(other.spec!.template.spec!);
+      expect(() => commanded(other)).toThrow('is not what the patch expects');
+    });
+  });
+
   describe('run in a scratch folder', () => {
     const user = pod.securityContext!.runAsUser!;
     let installed: ReturnType<typeof temporaryDirectory>;
@@ -224,6 +283,43 @@ describe('the Kubernetes manifests', { timeout: 300_000 }, () => {
       expect(status).toBe(1);
       expect(stderr).toContain(here(value('KEYS_DIR')));
       expect(readdirSync(here(value('KEYS_DIR'))).filter((name) => name.endsWith('.secret'))).toHaveLength(1);
+    });
+
+    it('start a server that reads the Secret by a command, and takes the key that is put into it without a new pod', async () => {
+      const { env } = commanded(find('StatefulSet') as StatefulSet).spec!.template.spec!.containers[0]!;
+      const fetch = env!.find(({ name }) => name === 'SNAPSHOT_KEY_COMMAND')!.value!;
+      const file = here(fetch.replace('cat ', ''));
+      const put = (version: string, keys: string): void => {
+        mkdirSync(join(dirname(file), version), { recursive: true });
+        const written = join(dirname(file), version, 'keys');
+        writeFileSync(written, keys, { mode: 0o440 });
+        if (process.getuid?.() === 0) chownSync(written, 0, user);
+        symlinkSync(version, join(dirname(file), '..new'));
+        renameSync(join(dirname(file), '..new'), join(dirname(file), '..data'));
+      };
+      put('..1', `${keyText(1)}\n`);
+      symlinkSync('..data/keys', file);
+      const running = await start({ SNAPSHOT_KEY_COMMAND: `cat ${file}` });
+      await running.start();
+      const keys = (command: string) => {
+        const { status, stdout, stderr } = spawnSync(process.execPath, [program, 'keys', command, '--json'], {
+          env: running.env,
+          encoding: 'utf8',
+          ...(process.getuid?.() === 0 ? { uid: user, gid: user } : {}),
+        });
+        expect([command, status, stderr]).toEqual([command, 0, '']);
+        return (JSON.parse(stdout) as { primary: string }).primary;
+      };
+      const former = keys('verify');
+      put('..2', `${keyText(2)}\n${keyText(1)}\n`);
+      expect(keys('reseal')).not.toBe(former);
+      expect(keys('verify')).not.toBe(former);
+      // The same as a file is refused: it is the group’s to read.
+      await running.kill('SIGTERM');
+      const refused = await start({ SNAPSHOT_KEY_FILE: file });
+      refused.spawn();
+      expect((await refused.exited()).code).toBe(1);
+      expect(refused.run.stderr).toContain('KEY_MODE_TOO_OPEN');
     });
 
     it('would not start on the Secret itself: its files are the group’s to read', async () => {

@@ -81,8 +81,9 @@ esac`,
 esac`,
     kubectl: `case "$*" in
   *' exec '*) while test "$1" != --; do shift; done; shift; exec env ${environment} "$@" ;;
-  *--from-file=*) test -d "\${*##*--from-file=}" ;;
+  *--from-file=*) path="\${*##*--from-file=}"; test -s "\${path#*=}" ;;
   'apply -k '*) test -f "$3/kustomization.yaml" ;;
+  'apply -f -') ;;
   *'create namespace '* | *'rollout status statefulset/rekeycast') ;;
   *) exit 1 ;;
 esac`,
