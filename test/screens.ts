@@ -27,7 +27,7 @@ const TAKEN: ReadonlySet<VisitorState> = new Set([
   'error',
 ]);
 /** The restart that moves. */
-const CLIP = { width: 760, height: 640, frames: 64, everyMs: 125, killAt: 14, startAt: 28 };
+const CLIP = { width: 760, height: 900, frames: 64, everyMs: 125, killAt: 14, startAt: 28 };
 
 mkdirSync(FOLDER, { recursive: true });
 const wanted = process.argv.slice(2);
@@ -68,15 +68,7 @@ async function shoot(name: string, browser: Opens, schemes: readonly ('light' | 
         await settle(page);
         const file = join(FOLDER, `${nameOf(state, size, scheme, name)}.png`);
         writeFileSync(file, await page.driver.screenshot(true));
-        execFileSync('pngquant', [
-          String(COLOURS),
-          '--force',
-          '--nofs',
-          '--strip',
-            '--ext',
-          '.png',
-          file,
-        ]);
+        execFileSync('pngquant', [String(COLOURS), '--force', '--nofs', '--strip', '--ext', '.png', file]);
         console.log(file, statSync(file).size);
       }
     }
@@ -125,7 +117,7 @@ async function clip(): Promise<void> {
       String(CLIP.everyMs),
       '-lossy',
       '-q',
-      '40',
+      '60',
       '-m',
       '4',
     ];
