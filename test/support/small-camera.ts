@@ -3,7 +3,9 @@
  * machine time for what is tested. It is sent as source text, so it may use only what is inside it.
  */
 export function smallCamera(): void {
-  const { mediaDevices } = navigator;
+  const { mediaDevices } = navigator as { mediaDevices?: MediaDevices };
+  // An empty page has no camera.
+  if (mediaDevices === undefined) return;
   const open = mediaDevices.getUserMedia.bind(mediaDevices);
   mediaDevices.getUserMedia = (wish = {}) =>
     open(wish.video ? { ...wish, video: { width: 320, height: 240, frameRate: 15 } } : wish);
