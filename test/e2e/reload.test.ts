@@ -1,6 +1,9 @@
-import { describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Broadcast } from '../support/broadcast.ts';
-import { sharedBrowser, startBroadcast } from '../support/fixture.ts';
+import { FirefoxBrowser } from '../support/firefox.ts';
+import { prepareBroadcast, sharedBrowser, startBroadcast } from '../support/fixture.ts';
+import { hostAddress } from '../support/ports.ts';
+import { smallCamera } from '../support/small-camera.ts';
 import type { TestPage } from '../support/test-page.ts';
 import { until } from '../support/wait.ts';
 
@@ -87,5 +90,35 @@ describe('a page that is loaded again', { timeout: 120_000 }, () => {
     const before = Date.now();
     await viewer.waitPlaying(before, 30_000);
     expect(await viewer.facts()).toMatchObject({ state: 'live', role: 'viewer', error: '' });
+  });
+});
+
+describe('a page that is loaded again in Firefox', { timeout: 240_000 }, () => {
+  let firefox: FirefoxBrowser;
+  beforeAll(async () => {
+    firefox = await FirefoxBrowser.launch();
+  }, 120_000);
+  afterAll(() => firefox?.close());
+
+  it('is in its place again, the broadcaster and a viewer, and the others watch on', async () => {
+    const running = await prepareBroadcast({
+      browser: browser(),
+      address: hostAddress(),
+      prepare: smallCamera,
+    });
+    const broadcaster = await running.openBroadcaster('broadcaster', firefox);
+    const watching = await running.openViewer('Chromium viewer');
+    const viewer = await running.openViewer('Firefox viewer', firefox);
+    for (const [page, role] of [
+      [viewer, 'viewer'],
+      [broadcaster, 'broadcaster'],
+    ] as const) {
+      const { epoch } = await page.facts();
+      await reload(page, running);
+      await expectBack(page, role, epoch);
+      await watching.waitPlaying();
+    }
+    await viewer.waitPlaying();
+    await broadcaster.waitForFacts('has two viewers', ({ viewers }) => viewers === 2);
   });
 });
