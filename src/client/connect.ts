@@ -215,6 +215,7 @@ class RunningVisit implements Visit {
     this.#socket.close();
     this.#closeCamera();
     for (const peer of this.#peers.all()) this.#closePeer(peer);
+    this.#stage?.clear();
   }
 
   #listen(): void {

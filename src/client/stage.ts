@@ -68,15 +68,20 @@ export class Stage {
     this.#next = stream;
   }
 
-  /** Takes a stream off, wherever it plays. */
+  /** Takes a stream off, wherever it plays; its last frame may stay in front until there is another picture. */
   remove(stream: MediaStream): void {
     if (this.#next === stream) this.#next = undefined;
     for (const slot of this.#slots()) {
       if (slot.video.srcObject !== stream) continue;
-      if (slot === this.#front && this.#next !== undefined) this.#stale = true;
+      if (slot === this.#front && slot.peer !== undefined) this.#stale = true;
       else this.#empty(slot);
     }
-    if (this.#stale && this.#next === undefined) this.#empty(this.#front);
+  }
+
+  /** Takes everything off: the visit is over. */
+  clear(): void {
+    this.#next = undefined;
+    for (const slot of this.#slots()) this.#empty(slot);
   }
 
   /** Takes the broadcaster's own picture off. */

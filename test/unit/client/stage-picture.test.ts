@@ -103,10 +103,12 @@ it('lets the sound of the new stream be heard before its picture is there', () =
   expect(heard()).toEqual([NEW]);
 });
 
-it('takes the old picture off when nothing comes in its place', () => {
+it('keeps the old picture while the server gives one connection up and offers the next, and takes it off at the end', () => {
   stage.show(2, NEW);
   stage.remove(OLD);
   stage.remove(NEW);
+  expect(front()).toBe(OLD);
+  stage.clear();
   expect([a.srcObject, b.srcObject]).toEqual([null, null]);
 });
 
