@@ -21,7 +21,7 @@ const EXPECTED = [
   /^bench\/RESULTS-[a-z-]+\.md$/,
   /^docs\/(grafana|prometheus)\/[a-z.]+$/,
   /^examples\/[a-z]+\/[a-z]+\.(mjs|html|json)$/,
-  /^deploy\/(systemd|kubernetes)\/[a-z.]+$/,
+  /^deploy\/(systemd|kubernetes(-key-command)?)\/[a-z.-]+$/,
   /^api\/[a-z]+\.d\.ts$/,
   /^dist\/[\w./-]+\.js$/,
   /^dist\/THIRD-PARTY-LICENSES\.txt$/,
