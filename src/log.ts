@@ -30,4 +30,18 @@ export function logTo(level: string, to: DestinationStream): Logger {
   );
 }
 
+/** The same, for who must go on whatever becomes of the log: a line that cannot be told is lost, since there is nobody to tell that to. */
+export function undisturbed(log: Logger): Logger {
+  const tell =
+    (level: keyof Logger) =>
+    (event: object, words?: string): void => {
+      try {
+        log[level](event, words);
+      } catch {
+        // Nor does anything that is under way end for it.
+      }
+    };
+  return { debug: tell('debug'), info: tell('info'), warn: tell('warn'), error: tell('error') };
+}
+
 const SECRET_NAMES = ['token', 'pwd', 'password', 'passphrase', 'secret', 'privateKey', 'credential', 'sdp'];

@@ -19,7 +19,14 @@ export interface DemoDeskOptions {
   readonly tell: (message: ServerMessage) => void;
   /** Resolves when it is on record, since the process may be gone right behind it. */
   readonly note: (action: DemoAction) => Promise<void>;
+  /** The works have thrown. */
+  readonly failed: (action: DemoAction, error: unknown) => void;
 }
+
+const FAILED: DemoOutcome = {
+  done: false,
+  words: 'It could not be done, and the log of the server says why. The server goes on.',
+};
 
 /** The buttons of a demonstration: one at a time, whoever presses them. Who may was decided before. */
 export class DemoDesk {
@@ -38,12 +45,18 @@ export class DemoDesk {
   /** Settles when it is over. A second one is not heard meanwhile: its page was told that there is nothing to be pressed. */
   async press(action: DemoAction): Promise<void> {
     if (this.#busy) return;
-    const { works, tell, note } = this.#options;
+    const { works, tell, note, failed } = this.#options;
     this.#busy = true;
     tell(this.offer());
-    await note(action);
-    if (action === 'kill') return works.die();
-    const outcome = await works.ask(action);
+    let outcome: DemoOutcome;
+    try {
+      await note(action);
+      if (action === 'kill') return await works.die();
+      outcome = await works.ask(action);
+    } catch (error) {
+      failed(action, error);
+      outcome = FAILED;
+    }
     this.#busy = false;
     tell({ type: 'demo-outcome', action, ...outcome });
     tell(this.offer());

@@ -17,7 +17,7 @@ import {
   adminSocketPath,
   type HandoverRequest,
 } from '../keyring/admin-protocol.ts';
-import type { Logger } from '../log.ts';
+import { type Logger, undisturbed } from '../log.ts';
 import { EventLoopDelay } from '../observability/event-loop.ts';
 import { writeExposition } from '../observability/exposition.ts';
 import type { ServerFacts } from '../observability/facts.ts';
@@ -139,7 +139,7 @@ export async function startServer(
   log: Logger,
   options: StartOptions = {},
 ): Promise<RunningServer> {
-  const server = new Server(config, log, options);
+  const server = new Server(config, undisturbed(log), options);
   await server.start();
   return server;
 }
@@ -325,9 +325,9 @@ class Server implements RunningServer {
         { event: 'disk-hangs' },
         'the disk under STATE_DIR does not take the last identity, which is not waited for any longer: sessions that are new since the last write are lost',
       );
-    this.#broadcast.refreshMedia(monotonicNow());
+    this.#unhindered(() => this.#broadcast.refreshMedia(monotonicNow()));
     // The directories are the next server's: what comes late must not lie over what that one writes.
-    this.#storage.store.close?.();
+    this.#unhindered(() => this.#storage.store.close?.());
     // RFC 6455 §7.4.1 and its registry: 1012 is "service restart"; the pages come back by themselves.
     this.#pages?.close(1012, 'restart');
     this.#announced?.withdraw();
@@ -336,6 +336,18 @@ class Server implements RunningServer {
     this.#http.close();
     this.#broadcast.close();
     this.#lock?.release();
+  }
+
+  /** A store may be somebody else's: what it throws at the end keeps nothing else from being let go. Indices that were not granted are not used. */
+  #unhindered(step: () => void): void {
+    try {
+      step();
+    } catch (error) {
+      this.#log.error(
+        { event: 'store-failed', err: error },
+        'the store of snapshots has failed at the end: the next server finds what it had before',
+      );
+    }
   }
 
   async #closeAudit(): Promise<void> {
@@ -380,6 +392,11 @@ class Server implements RunningServer {
         this.#audit.note('demo-ordered', { action });
         return Promise.race([this.#storage.audit.flush(), elapsed(FLUSH_PATIENCE_MS)]);
       },
+      failed: (action, error) =>
+        this.#log.error(
+          { event: 'demo-failed', action, err: error },
+          'what a button of the demonstration stands for could not be done',
+        ),
     });
   }
 

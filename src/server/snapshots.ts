@@ -1,5 +1,5 @@
 import type { Config } from '../config.ts';
-import type { Logger } from '../log.ts';
+import { type Logger, undisturbed } from '../log.ts';
 import type { IdentitySnapshot, MediaSnapshot } from '../snapshot/schema.ts';
 import type { SnapshotStore } from '../snapshot/store.ts';
 import { lockStorage, openStorage, type StorageOptions, takeSnapshots } from './storage.ts';
@@ -29,9 +29,10 @@ export async function openSnapshots(
   log: Logger,
   options: StorageOptions = {},
 ): Promise<Snapshots> {
-  const storage = await openStorage(config, log, options);
+  const told = undisturbed(log);
+  const storage = await openStorage(config, told, options);
   const { store, keepsMedia, audit } = storage;
-  const lock = await lockStorage(config, storage, log);
+  const lock = await lockStorage(config, storage, told);
   try {
     const left = await takeSnapshots(storage);
     const close = async (): Promise<void> => {

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { logTo } from '../../src/log.ts';
+import { type Logger, logTo, undisturbed } from '../../src/log.ts';
 import { ROOT } from '../support/process.ts';
 
 function logged(level: string, work: (log: ReturnType<typeof logTo>) => void): Record<string, unknown>[] {
@@ -69,3 +69,27 @@ function eventsOfSource(): ReadonlySet<string> {
     });
   return new Set(events);
 }
+
+describe('a log that is given from outside', () => {
+  it('is told all there is', () => {
+    const lines = logged('debug', (log) => {
+      const same = undisturbed(log);
+      same.debug({ event: 'a' });
+      same.error({ event: 'b' }, 'words');
+    });
+    expect(lines).toMatchObject([
+      { level: 20, event: 'a' },
+      { level: 50, event: 'b', msg: 'words' },
+    ]);
+    expect(lines[0]).not.toHaveProperty('msg');
+  });
+
+  it('ends nothing where it throws', () => {
+    const fails = (): never => {
+      throw new Error('no space left');
+    };
+    const broken: Logger = { debug: fails, info: fails, warn: fails, error: fails };
+    for (const level of ['debug', 'info', 'warn', 'error'] as const)
+      expect(() => undisturbed(broken)[level]({ event: 'a' })).not.toThrow();
+  });
+});

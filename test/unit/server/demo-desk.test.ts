@@ -6,7 +6,7 @@ const NONE = { type: 'demo', actions: [] };
 const ALL = { type: 'demo', actions: DEMO_ACTIONS };
 
 /** A desk, and in order what came of it. */
-function open() {
+function open(faulty: Partial<DemoWorks> = {}) {
   const steps: unknown[] = [];
   const outcomes: ((outcome: DemoOutcome) => void)[] = [];
   const works: DemoWorks = {
@@ -15,11 +15,13 @@ function open() {
       return new Promise((resolve) => outcomes.push(resolve));
     },
     die: async () => void steps.push('dies'),
+    ...faulty,
   };
   const desk = new DemoDesk({
     works,
     tell: (message: ServerMessage) => steps.push(message),
     note: async (action) => void steps.push(`notes ${action}`),
+    failed: (action, error) => steps.push(`${action} failed: ${error}`),
   });
   return { desk, steps, outcomes };
 }
@@ -56,5 +58,23 @@ describe('the desk with the buttons', () => {
     await first;
     await desk.press('kill');
     expect(steps.at(-1)).toBe('dies');
+  });
+
+  it.each([
+    ['kill', { die: () => Promise.reject(new Error('no')) }],
+    ['rotate', { ask: () => Promise.reject(new Error('no')) }],
+    [
+      'deploy',
+      {
+        ask: () => {
+          throw new Error('no');
+        },
+      },
+    ],
+  ] as const)('says that it failed where the works throw, and goes on: %s', async (action, faulty) => {
+    const { desk, steps } = open(faulty);
+    await desk.press(action);
+    const outcome = { type: 'demo-outcome', action, done: false, words: expect.any(String) };
+    expect(steps).toEqual([NONE, `notes ${action}`, `${action} failed: Error: no`, outcome, ALL]);
   });
 });

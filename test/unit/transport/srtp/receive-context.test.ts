@@ -313,6 +313,22 @@ describe('the limits', () => {
     expect(receive.unprotectRtp(early)).toBeDefined();
   });
 
+  it('are not passed where what is asked for them throws, and the packet counts as not received', () => {
+    const peer = sender();
+    let fault = true;
+    const receive: SrtpReceiveContext = receiver(() => {
+      if (fault) throw new Error('the store is gone');
+      persist(receive);
+    });
+    receive.unprotectRtp(sealed(peer, 100));
+    const { limit } = persist(receive, { rtp: 5, rtcp: 1 }).streams[0]!;
+    const beyond = sealed(peer, limit);
+    for (let i = 0; i < 2; i++) expect(() => receive.unprotectRtp(beyond)).toThrow('the store is gone');
+    fault = false;
+    expect(receive.unprotectRtp(beyond)).toBeDefined();
+    expect(receive.unprotectRtp(beyond)).toBeUndefined();
+  });
+
   it('cover an RTP stream that begins after the first capture', () => {
     const peer = sender();
     const written: SrtpReceiveState[] = [];

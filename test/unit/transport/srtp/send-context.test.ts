@@ -203,4 +203,17 @@ describe('a disposed send context', () => {
     expect(() => context.protectRtcp(rtcpPacket())).toThrowError(disposed);
     expect(() => context.capture()).toThrowError(disposed);
   });
+
+  it('spends no index where what it asks throws', () => {
+    let fault = true;
+    const context: SrtpSendContext = sender(() => {
+      if (fault) throw new Error('the store is gone');
+      context.granted(context.capture(2));
+    });
+    context.granted(context.capture(1));
+    expect(srtcpIndex(context.protectRtcp(rtcpPacket()))).toBe(0);
+    for (let i = 0; i < 2; i++) expect(() => context.protectRtcp(rtcpPacket())).toThrow('the store is gone');
+    fault = false;
+    expect(srtcpIndex(context.protectRtcp(rtcpPacket()))).toBe(1);
+  });
 });
