@@ -27,6 +27,8 @@ import type { SessionEvent, SessionOptions, SessionOutput, StaleContexts } from 
 
 /** An in-place re-key takes two round trips; past this the browser is taken to be unable. */
 const IN_PLACE_DEADLINE: Millis = 3_000;
+/** A browser whose flight has come has taken the offer; its Finished, one round trip away, may be sent again a few times (RFC 6347 §4.2.4.1). */
+const FINISHED_DEADLINE: Millis = 2_000;
 /** A new connection with ICE from scratch. */
 const CONNECT_DEADLINE: Millis = 15_000;
 /** The same for who begins to broadcast: the browser asks for the camera first. */
@@ -458,8 +460,11 @@ export class Session {
   }
 
   #handleKeyed(connection: Connection, epoch: number, now: Millis): void {
-    const sinceOfferMs = connection.pending && now - connection.pending.sentAt;
+    const { pending } = connection;
+    const sinceOfferMs = pending && now - pending.sentAt;
     connection.keyedAt = now;
+    if (pending !== undefined)
+      connection.pending = { ...pending, deadline: Math.max(pending.deadline, now + FINISHED_DEADLINE) };
     this.#used = true;
     this.#event({ event: 'keyed', connection: connection.id, epoch, sinceOfferMs });
     this.#outputs.push({ kind: 'keyed', connection }, { kind: 'changed' });

@@ -401,6 +401,26 @@ describe('a resume', () => {
     expect(session.current?.number).toBe(4);
   });
 
+  it('that has got its keys shortly before its deadline has two seconds more for the end of the handshake', () => {
+    resumed();
+    pass(2_900);
+    peers[0]!.say({ kind: 'keyed', epoch: 8 });
+    session.flush(session.current!, now);
+    drain();
+    expect(offersIn(pass(1_999))).toEqual([]);
+    expect(offersIn(pass(1))).toMatchObject([{ kind: 'replacement' }]);
+  });
+
+  it('that has got its keys early is given up no sooner than one that has not', () => {
+    resumed();
+    pass(100);
+    peers[0]!.say({ kind: 'keyed', epoch: 8 });
+    session.flush(session.current!, now);
+    drain();
+    expect(offersIn(pass(2_899))).toEqual([]);
+    expect(offersIn(pass(1))).toMatchObject([{ kind: 'replacement' }]);
+  });
+
   it('whose handshake fails is followed by a replacement at once', () => {
     resumed();
     peers[0]!.say({ kind: 'failed', reason: 'timeout' });
