@@ -9,16 +9,20 @@ import { parseJson } from '../util/json.ts';
 import { parseToSupervisor, SUPERVISED, type ToServer } from './demo-channel.ts';
 import {
   type ChildId,
+  type Pace,
   type StopSignal,
   Supervisor,
   type SupervisorInput,
   type SupervisorOutput,
 } from './supervisor.ts';
 
+/** What is to be started for these arguments. */
+type Program = (...args: readonly string[]) => [command: string, args: string[]];
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /** What a service manager gives to the process that it has started, and follows. */
 const MANAGERS_OWN = ['NOTIFY_SOCKET', 'LISTEN_FDS', 'LISTEN_PID'] as const;
+const STOP_SIGNALS: readonly StopSignal[] = ['SIGTERM', 'SIGINT'];
 /** Words of a command that would tell a visitor more than that it has failed are for the log. */
 const NOT_ROTATED = 'The keys were not rotated, and the log of the server says why. Nothing is lost.';
 
@@ -52,34 +56,54 @@ export function wantsSupervisor(config: Config, env: Environment, hasChannel: bo
   return true;
 }
 
+interface SuperviseOptions {
+  readonly pace?: Pace;
+  /** How the program is called that runs servers and rotates keys; this very one unless told otherwise. */
+  readonly program?: Program;
+}
+
 /** Runs servers, one after another, until it is told to end or gives up. Gives the exit code. */
-function supervise(argv: readonly string[], log: Logger): Promise<number> {
+export function supervise(
+  argv: readonly string[],
+  log: Logger,
+  options: SuperviseOptions = {},
+): Promise<number> {
   log.warn(
     { event: 'demo-controls' },
     'DEMO_CONTROLS is on: visitors on this machine, and whoever has PUBLISH_TOKEN, can kill this server, deploy it and rotate its keys from the page. Not for a server that others rely on',
   );
-  return new Promise((resolve) => new Driver(argv, log, resolve).start());
+  return new Promise((resolve) => new Driver(argv, log, options, resolve).start());
 }
 
 class Driver {
   readonly #argv: readonly string[];
   readonly #log: Logger;
+  readonly #program: Program;
   readonly #resolve: (code: number) => void;
-  readonly #supervisor = new Supervisor();
+  readonly #supervisor: Supervisor;
   readonly #children = new Map<ChildId, ChildProcess>();
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(argv: readonly string[], log: Logger, resolve: (code: number) => void) {
+  constructor(
+    argv: readonly string[],
+    log: Logger,
+    { pace, program = thisProgram }: SuperviseOptions,
+    resolve: (code: number) => void,
+  ) {
     this.#argv = argv;
     this.#log = log;
+    this.#program = program;
     this.#resolve = resolve;
+    this.#supervisor = new Supervisor(pace);
   }
 
   start(): void {
-    for (const signal of ['SIGTERM', 'SIGINT'] satisfies StopSignal[])
-      process.on(signal, () => this.#handle({ kind: 'signalled', signal }));
+    for (const signal of STOP_SIGNALS) process.on(signal, this.#signalled);
     this.#handle({ kind: 'started' });
   }
+
+  readonly #signalled = (signal: NodeJS.Signals): void =>
+    this.#handle({ kind: 'signalled', signal: signal === 'SIGINT' ? 'SIGINT' : 'SIGTERM' });
 
   #handle(input: SupervisorInput): void {
     this.#supervisor.handle(input, monotonicNow());
@@ -114,7 +138,9 @@ class Driver {
         this.#children.get(output.child)?.kill(output.signal);
         break;
       case 'rotate':
-        void rotateKeys(this.#log).then((outcome) => this.#handle({ kind: 'rotated', ...outcome }));
+        void rotateKeys(this.#program, this.#log).then((outcome) =>
+          this.#handle({ kind: 'rotated', ...outcome }),
+        );
         break;
       case 'answer': {
         const { child, action, done, words } = output;
@@ -141,13 +167,14 @@ class Driver {
         this.#log.info({ event: 'deployed' });
         break;
       case 'end':
+        for (const signal of STOP_SIGNALS) process.off(signal, this.#signalled);
         this.#resolve(output.code);
     }
   }
 
   #spawn(child: ChildId, takeover: boolean): void {
     const args = takeover ? ['--takeover'] : this.#argv;
-    const started = spawn(...program('serve', ...args), {
+    const started = spawn(...this.#program('serve', ...args), {
       env: { ...process.env, [SUPERVISED]: '1' },
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
       // A group of its own: Ctrl-C in a terminal goes to all of a group, and a second signal would have it end at once.
@@ -175,7 +202,7 @@ class Driver {
 }
 
 /** As an operator would: a command of its own reads the secret keys, and neither the server nor the supervisor does. */
-function rotateKeys(log: Logger): Promise<DemoOutcome> {
+function rotateKeys(program: Program, log: Logger): Promise<DemoOutcome> {
   return new Promise((resolve) => {
     const command = spawn(...program('keys', 'rotate', '--json'), { stdio: ['ignore', 'pipe', 'pipe'] });
     let [out, err] = ['', ''];
@@ -203,7 +230,7 @@ function rotateKeys(log: Logger): Promise<DemoOutcome> {
 }
 
 /** This very program, in another process. */
-const program = (...args: readonly string[]): [command: string, args: string[]] => [
+const thisProgram: Program = (...args) => [
   process.execPath,
   [...process.execArgv, process.argv[1]!, ...args],
 ];

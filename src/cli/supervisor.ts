@@ -20,6 +20,15 @@ export const MAX_FAILURES = 5;
 /** A server that was ready for so long had started well: the end of it is the first one again. */
 export const GOOD_RUN: Millis = 30_000;
 
+/** How patient a supervisor is. */
+export interface Pace {
+  readonly pause: Millis;
+  readonly longestPause: Millis;
+  readonly goodRun: Millis;
+}
+
+const PACE: Pace = { pause: PAUSE, longestPause: LONGEST_PAUSE, goodRun: GOOD_RUN };
+
 /** A process of the supervisor's: the first is 1. */
 export type ChildId = number;
 export type StopSignal = 'SIGTERM' | 'SIGINT';
@@ -62,6 +71,7 @@ const SIGNALLED = 128;
 
 /** One mutation, then drain {@link pollOutput}; call {@link handleTimeout} when {@link nextTimeout} has passed. */
 export class Supervisor {
+  readonly #pace: Pace;
   readonly #outputs: SupervisorOutput[] = [];
   readonly #alive = new Set<ChildId>();
   #children = 0;
@@ -77,6 +87,10 @@ export class Supervisor {
   #restartAt: Millis | undefined;
   #ending = false;
   #code = 0;
+
+  constructor(pace: Pace = PACE) {
+    this.#pace = pace;
+  }
 
   handle(input: SupervisorInput, now: Millis): void {
     switch (input.kind) {
@@ -156,16 +170,17 @@ export class Supervisor {
     if (this.#successor !== undefined) return;
     // It was told to end from elsewhere, or nothing of what it needs was there: then it would be so again.
     if (end.code === 0 || !this.#everReady) this.#outputs.push({ kind: 'end', code: codeOf(end) });
-    else this.#restart(end, child === this.#asked ? PAUSE : this.#failed(readySince, now), now);
+    else this.#restart(end, child === this.#asked ? this.#pace.pause : this.#failed(readySince, now), now);
   }
 
   /** Counts an end that nobody has asked for. Gives how long to wait now; `undefined` where that was one too many. */
   #failed(readySince: Millis | undefined, now: Millis): Millis | undefined {
-    if (readySince !== undefined && now - readySince >= GOOD_RUN) this.#failures = 0;
+    const { pause, longestPause, goodRun } = this.#pace;
+    if (readySince !== undefined && now - readySince >= goodRun) this.#failures = 0;
     this.#failures++;
     return this.#failures >= MAX_FAILURES
       ? undefined
-      : Math.min(PAUSE * 2 ** (this.#failures - 1), LONGEST_PAUSE);
+      : Math.min(pause * 2 ** (this.#failures - 1), longestPause);
   }
 
   #restart({ code, signal }: ChildEnd, pauseMs: Millis | undefined, now: Millis): void {
