@@ -76,7 +76,7 @@ export class Camera {
 
   /** Ends a stream that was given and that nobody has opened. */
   takeBack(): void {
-    if (this.#given !== undefined) stopTracks(this.#given.getTracks());
+    if (this.#given !== undefined) stopStream(this.#given);
     this.#given = undefined;
   }
 
@@ -88,7 +88,7 @@ export class Camera {
       const stream = given ?? (await openDevices(this.#devices, this.#wish));
       // Also where it was given: whoever opens is not called back from within.
       await undefined;
-      if (opening !== this.#opening) return stopTracks(stream.getTracks());
+      if (opening !== this.#opening) return stopStream(stream);
       this.#take(stream);
       this.#emit({ kind: 'cameraReady' });
     } catch (error) {
@@ -139,7 +139,7 @@ export class Camera {
     try {
       const stream = await navigator.mediaDevices.getDisplayMedia({ video: screenWish(this.#wish) });
       const [track] = stream.getVideoTracks();
-      if (track === undefined || opening !== this.#opening) return stopAll(stream);
+      if (track === undefined || opening !== this.#opening) return stopStream(stream);
       track.contentHint = 'detail';
       // The browser has a stop button of its own.
       track.onended = () => this.unshare();
@@ -313,7 +313,7 @@ function idOf(name: keyof Devices, track: MediaStreamTrack | undefined): Devices
   return id === undefined ? {} : { [name]: id };
 }
 
-function stopAll(stream: MediaStream): undefined {
+export function stopStream(stream: MediaStream): undefined {
   stopTracks(stream.getTracks());
 }
 

@@ -29,10 +29,14 @@ const CALM_STEP_MS = 1_000;
 const PHONE = '(max-width: 40rem)';
 const COPIED_MS = 2_000;
 
-const COLUMNS = ['title', 'downtime', 'stood', 'beyond', 'keys', 'epochs'] as const satisfies readonly (
-  | keyof OutageWords
-  | 'at'
-)[];
+const COLUMNS = [
+  'title',
+  'downtime',
+  'stood',
+  'beyond',
+  'keys',
+  'epochs',
+] as const satisfies readonly (keyof OutageWords)[];
 
 /** The continuity panel: the seal, the timeline, and the table of outages, which says the same in text. */
 export class ContinuityView {
@@ -204,12 +208,9 @@ export class ContinuityView {
     time.textContent = at.toLocaleTimeString();
     heading.append(document.createElement('span'), ' ', time);
     row.append(heading);
-    for (const { label } of this.#headings().slice(1)) row.insertCell().dataset.label = label;
+    for (const { textContent } of [...this.#table.tHead!.rows[0]!.cells].slice(1))
+      row.insertCell().dataset.label = textContent;
     return row;
-  }
-
-  #headings(): readonly { readonly label: string }[] {
-    return Array.from(this.#table.tHead!.rows[0]!.cells, (cell) => ({ label: cell.textContent }));
   }
 
   #writeRow(row: HTMLTableRowElement, outage: Outage, words: OutageWords): void {

@@ -1,8 +1,8 @@
 import type { Visit, VisitState } from './connect.ts';
 import { DevicesDialog } from './devices-dialog.ts';
 import { find, hide, label } from './dom.ts';
-import { commandOf, type KeyCommand } from './keys.ts';
 import { QualityPanel } from './quality-panel.ts';
+import { commandOf, type KeyCommand } from './shortcuts.ts';
 import { isShown } from './view.ts';
 
 /** The pointer rests, and the controls get out of the picture. */
@@ -35,7 +35,7 @@ export class Controls {
   readonly #quality: QualityPanel;
   #state: VisitState | undefined;
   #picture = false;
-  #ownStream: MediaStream | undefined;
+  #stream: MediaStream | undefined;
   #idle: ReturnType<typeof setTimeout> | undefined;
 
   /** @param say shows the visitor something that went wrong */
@@ -56,7 +56,7 @@ export class Controls {
 
   /** What is to be seen is another stream. */
   follow(stream: MediaStream): void {
-    this.#ownStream = stream;
+    this.#stream = stream;
     this.#devices.follow(stream);
   }
 
@@ -106,8 +106,8 @@ export class Controls {
     camera.addEventListener('click', () => visit.setCamera(this.#state?.capture.camera === 'off'));
     screen.addEventListener('click', () => void this.#share());
     choose.addEventListener('click', () => {
-      if (this.#state !== undefined && this.#ownStream !== undefined)
-        this.#devices.openLive(this.#ownStream, this.#state.capture);
+      if (this.#state !== undefined && this.#stream !== undefined)
+        this.#devices.openLive(this.#stream, this.#state.capture);
     });
     pip.addEventListener('click', () => void this.#pictureInPicture());
     full.addEventListener('click', () => void this.#fullScreen());

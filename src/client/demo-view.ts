@@ -1,15 +1,18 @@
 import { DEMO_ACTIONS, type DemoAction } from '../signaling/protocol.ts';
 import { monotonicNow } from '../util/clock.ts';
 import { Demo, type DemoFacts } from './demo.ts';
+import { find, hide, write } from './dom.ts';
 
 /** The buttons of the demonstration in the page: hidden until the server offers them. */
 export class DemoView {
   readonly #demo = new Demo();
   readonly #send: (action: DemoAction) => void;
-  readonly #section: HTMLElement;
-  readonly #buttons: ReadonlyMap<DemoAction, HTMLButtonElement>;
-  readonly #show: HTMLButtonElement;
-  readonly #outcome: HTMLElement;
+  readonly #section = find('demo', HTMLElement);
+  readonly #buttons: ReadonlyMap<DemoAction, HTMLButtonElement> = new Map(
+    DEMO_ACTIONS.map((action) => [action, find(`demo-${action}`, HTMLButtonElement)]),
+  );
+  readonly #show = find('demo-show', HTMLButtonElement);
+  readonly #outcome = find('demo-outcome', HTMLElement);
   /** The button that was pressed: a browser takes the focus away from what it disables. */
   #focused: HTMLButtonElement | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -17,12 +20,6 @@ export class DemoView {
   /** @param send presses a button at the server */
   constructor(send: (action: DemoAction) => void) {
     this.#send = send;
-    this.#section = find('demo', HTMLElement);
-    this.#buttons = new Map(
-      DEMO_ACTIONS.map((action) => [action, find(`demo-${action}`, HTMLButtonElement)]),
-    );
-    this.#show = find('demo-show', HTMLButtonElement);
-    this.#outcome = find('demo-outcome', HTMLElement);
     for (const [action, button] of this.#buttons)
       button.addEventListener('click', () => {
         this.#focused = button;
@@ -58,7 +55,7 @@ export class DemoView {
 
   #draw(): void {
     const { shown, pressable, underWay, showing, canShow, outcome } = this.#demo.face;
-    this.#section.hidden = !shown;
+    hide(this.#section, !shown);
     for (const [action, button] of this.#buttons) button.disabled = !pressable.has(action);
     this.#show.disabled = !canShow;
     write(this.#show, showing ? 'That is enough' : 'Show me');
@@ -69,14 +66,4 @@ export class DemoView {
     if (document.activeElement === document.body) this.#focused.focus();
     this.#focused = undefined;
   }
-}
-
-function write(element: HTMLElement, text: string): void {
-  if (element.textContent !== text) element.textContent = text;
-}
-
-function find<Kind extends HTMLElement>(id: string, kind: new () => Kind): Kind {
-  const element = document.getElementById(id);
-  if (!(element instanceof kind)) throw new TypeError(`the page has no #${id}`);
-  return element;
 }

@@ -1,4 +1,4 @@
-import { type Capture, cameraProblemOf, type Devices, openDevices } from './camera.ts';
+import { type Capture, cameraProblemOf, type Devices, openDevices, stopStream } from './camera.ts';
 import { find, hide, write } from './dom.ts';
 import type { CameraProblem } from './facts.ts';
 import { LevelMeter } from './level.ts';
@@ -100,7 +100,7 @@ export class DevicesDialog {
     write(this.#note, 'Waiting for your camera. Your browser may be asking for permission.');
     try {
       const stream = await openDevices(devices);
-      if (opening !== this.#opening) return stop(stream);
+      if (opening !== this.#opening) return stopStream(stream);
       this.#own = stream;
       this.#goLive.disabled = !this.#free;
       if (document.activeElement === this.#cancel) this.#goLive.focus();
@@ -142,7 +142,7 @@ export class DevicesDialog {
   }
 
   #release(): void {
-    if (this.#own !== undefined) stop(this.#own);
+    if (this.#own !== undefined) stopStream(this.#own);
     this.#own = undefined;
     this.#goLive.disabled = true;
   }
@@ -196,8 +196,4 @@ function fill(list: HTMLSelectElement, devices: readonly MediaDeviceInfo[], name
   list.replaceChildren(...options);
   list.disabled = devices.length === 0;
   if (id !== undefined && devices.some(({ deviceId }) => deviceId === id)) list.value = id;
-}
-
-function stop(stream: MediaStream): void {
-  for (const track of stream.getTracks()) track.stop();
 }

@@ -29,16 +29,16 @@ export class QualityPanel {
 
   constructor(ports: QualityPorts) {
     this.#ports = ports;
-    this.#button.addEventListener('click', () => (this.isOpen ? this.close() : this.#open()));
+    this.#button.addEventListener('click', () => (this.isOpen ? this.#close() : this.#open()));
     for (const list of [this.#height, this.#rate])
       list.addEventListener('change', () => void ports.setPicture(this.#wish()));
     document.addEventListener('pointerdown', ({ target }) => {
       if (target instanceof Node && !this.#panel.contains(target) && !this.#button.contains(target))
-        this.close();
+        this.#close();
     });
     document.addEventListener('keydown', ({ key }) => {
       if (key !== 'Escape' || !this.isOpen) return;
-      this.close();
+      this.#close();
       this.#button.focus();
     });
   }
@@ -50,10 +50,10 @@ export class QualityPanel {
   render(visible: boolean, broadcasts: boolean): void {
     hide(this.#button, !visible);
     hide(this.#choice, !broadcasts);
-    if (!visible) this.close();
+    if (!visible) this.#close();
   }
 
-  close(): void {
+  #close(): void {
     clearInterval(this.#timer);
     hide(this.#panel, true);
     this.#button.ariaExpanded = 'false';

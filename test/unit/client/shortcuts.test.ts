@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { commandOf, type KeyPress } from '../../../src/client/keys.ts';
+import { commandOf, type KeyPress } from '../../../src/client/shortcuts.ts';
 
 const press = (key: string, rest: Partial<KeyPress> = {}): KeyPress => ({
   key,
