@@ -2,8 +2,9 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { askServer } from '../../src/cli/admin-client.ts';
-import type { IdentitySnapshot, Logger, RunningServer, SnapshotStore } from '../../src/index.ts';
+import type { Logger, RunningServer } from '../../src/index.ts';
 import { readRunFile } from '../../src/snapshot/run-file.ts';
+import { memoryStore } from '../support/memory-store.ts';
 import { LOOPBACK } from '../support/ports.ts';
 import { ROOT } from '../support/process.ts';
 import { testDirectory } from '../support/test-directory.ts';
@@ -55,24 +56,6 @@ async function resumes(server: RunningServer, token: string): Promise<boolean> {
   return (await page.hear('welcome')).resumed;
 }
 
-/** A store in memory that does `faulty` in its place. */
-function storeWith(
-  faulty: Partial<SnapshotStore>,
-  kept: IdentitySnapshot[] = [],
-): { readonly store: SnapshotStore; readonly kept: IdentitySnapshot[] } {
-  const store: SnapshotStore = {
-    keepsMedia: false,
-    readIdentity: async () => kept.at(-1),
-    writeIdentity: async (snapshot) => void kept.push(snapshot),
-    takeMedia: async () => undefined,
-    writeMedia: () => {},
-    dropMedia: () => {},
-    reseal: async (identity) => void kept.push(identity),
-    ...faulty,
-  };
-  return { store, kept };
-}
-
 describe('a server in somebody’s program', { timeout: 120_000 }, () => {
   it('does without a log that throws, and nobody is lost', async () => {
     const first = await start(config(), broken);
@@ -95,7 +78,7 @@ describe('a server in somebody’s program', { timeout: 120_000 }, () => {
     let fault = true;
     const errors: unknown[] = [];
     const log: Logger = { ...quiet, error: (event) => errors.push(event) };
-    const { store, kept } = storeWith({
+    const { store, kept } = memoryStore({
       writeIdentity: async (snapshot) => (fault ? write() : void kept.push(snapshot)),
     });
     const server = await start(config(), log, { store });
@@ -110,14 +93,14 @@ describe('a server in somebody’s program', { timeout: 120_000 }, () => {
   it('lets go of everything at its end where its store throws then, and says so', async () => {
     const errors: unknown[] = [];
     const log: Logger = { ...quiet, error: (event) => errors.push(event) };
-    const { store, kept } = storeWith({ close: fails });
+    const { store, kept } = memoryStore({ close: fails });
     const first = await start(config(), log, { store });
     const token = await visit(first);
     await first.shutdown();
     expect(errors).toEqual([expect.objectContaining({ event: 'store-failed' })]);
     await expect(fetch(urlOf(first))).rejects.toThrow();
     // The lock is free, and what the store had is there.
-    const next = await start(config(), log, { store: storeWith({}, kept).store });
+    const next = await start(config(), log, { store: memoryStore({}, kept).store });
     expect(await resumes(next, token)).toBe(true);
   });
 

@@ -2,11 +2,11 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import type { IdentitySnapshot, SnapshotStore } from '../../src/index.ts';
 import { parseRtp } from '../../src/rtp/packet.ts';
 import { findNonceReuse } from '../support/capture.ts';
 import { prepareServer, sharedBrowser } from '../support/fixture.ts';
 import { libdatachannel } from '../support/foreign-stacks.ts';
+import { memoryStore } from '../support/memory-store.ts';
 import { freePort, LOOPBACK } from '../support/ports.ts';
 import { ROOT, type ServerProcess } from '../support/process.ts';
 import { UdpRelay } from '../support/relay.ts';
@@ -140,16 +140,7 @@ describe('the library', { timeout: 300_000 }, () => {
   });
 
   it('keeps what survives where it is told: nothing of it is in a file', async () => {
-    const kept: IdentitySnapshot[] = [];
-    const store: SnapshotStore = {
-      keepsMedia: false,
-      readIdentity: async () => kept.at(-1),
-      writeIdentity: async (snapshot) => void kept.push(snapshot),
-      takeMedia: async () => undefined,
-      writeMedia: () => {},
-      dropMedia: () => {},
-      reseal: async (identity) => void kept.push(identity),
-    };
+    const { store, kept } = memoryStore();
     const config = configOf('own');
     const server = await library.startServer(config, quiet, { store });
     await server.shutdown();
