@@ -218,13 +218,14 @@ describe.each([
       const far = new RTCPeerConnection();
       near.onicecandidate = (event) => void far.addIceCandidate(event.candidate ?? undefined);
       far.onicecandidate = (event) => void near.addIceCandidate(event.candidate ?? undefined);
-      far.ontrack = (event) => {
+      near.ontrack = (event) => {
         const video = document.querySelector('video');
         if (video !== null) video.srcObject = new MediaStream([event.track]);
       };
-      for (const track of canvas.captureStream(30).getTracks()) near.addTrack(track);
+      near.addTransceiver('video', { direction: 'recvonly' });
       await near.setLocalDescription();
       await far.setRemoteDescription(near.localDescription!);
+      for (const track of canvas.captureStream(30).getTracks()) far.addTrack(track);
       await far.setLocalDescription();
       await near.setRemoteDescription(far.localDescription!);
     }, undefined);
