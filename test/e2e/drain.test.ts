@@ -44,10 +44,12 @@ describe('rekeycast drain', { timeout: 300_000 }, () => {
     expect(out.trimEnd().endsWith('{"draining":false,"ended":true}')).toBe(true);
   });
 
-  it('ends it after SHUTDOWN_MAX_WAIT with who is left, and nobody is lost', async () => {
+  it('ends it after SHUTDOWN_MAX_WAIT with who is left, the broadcaster too, and nobody is lost', async () => {
     const server = await runningServer({ SHUTDOWN_MAX_WAIT: '1s' });
     const page = await visit(server);
-    expect(await command(server, 'drain', '--wait')).toMatchObject({ code: 0 });
+    expect((await page.hear('welcome')).role).toBe('broadcaster');
+    const { code, out } = await command(server, 'drain', '--wait');
+    expect([code, out]).toEqual([0, expect.stringMatching(/^1 visitor is .*\nthe server has ended\n$/)]);
     expect(await server.exited()).toEqual({ code: 0, signal: null });
     expect(server.events('stopping').map(({ fields }) => fields.reason)).toEqual(['drain-timeout']);
     expect(await page.closed()).toBe(1012);

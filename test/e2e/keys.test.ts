@@ -39,6 +39,32 @@ describe('the built command beside a real server', { timeout: 300_000 }, () => {
     await expectSurvival(running, () => server.restart(300));
   });
 
+  it('says what is left of a rotation that was killed again and again, and ends it with the next one, while viewers see nothing', async () => {
+    const running = await startBroadcast({ browser: browser(), viewers: 1 });
+    const { server } = running;
+    const before = await composures(running);
+    const first = primaryOf(await done(server, 'keys', 'status'));
+    // Until two kills have hit it between the new key's promotion and the end of the old one.
+    for (let step = 1, told = 0; told < 2; step++) {
+      expect(await rotateUntil(server, step)).toBe('killed');
+      const { code, out, err } = await command(server, 'keys', 'status');
+      const status = JSON.parse(out) as KeysStatus;
+      const former = status.keys.filter(({ state, promoted }) => state === 'enabled' && promoted);
+      expect(status.unfinished).toBe(former.length > 0);
+      expect([code, err]).toEqual([status.attention.length > 0 ? 3 : 0, '']);
+      if (!status.unfinished) continue;
+      told++;
+      expect(former.map(({ id }) => id)).toEqual([first]);
+      expect(status.attention.at(-1)).toBe(
+        `A rotation is not finished (${first} was primary before and is enabled still): run rekeycast keys rotate`,
+      );
+    }
+    expect(await done(server, 'keys', 'rotate')).toMatchObject({ destroyed: [first], finishedEarlier: true });
+    expect(await done(server, 'keys', 'status')).toMatchObject({ unfinished: false, attention: [] });
+    await expectComposed(running, before);
+    await expectSurvival(running, () => server.restart(300));
+  });
+
   it('has a server with keys from a command take another one, which opens everything after kill -9', async () => {
     const keys = join(root.path, 'keys.txt');
     const put = (text: string): void => writeFileSync(keys, text, { mode: 0o600 });
@@ -104,6 +130,15 @@ describe('the built command beside a real server', { timeout: 300_000 }, () => {
   });
 });
 
+interface KeysStatus {
+  readonly keys: readonly { readonly id: string; readonly state: string; readonly promoted: boolean }[];
+  readonly unfinished: boolean;
+  readonly attention: readonly string[];
+}
+
+const primaryOf = (status: Record<string, unknown>): string | undefined =>
+  (status as unknown as KeysStatus).keys.find(({ state }) => state === 'primary')?.id;
+
 interface Ran {
   readonly code: number;
   readonly out: string;
@@ -117,6 +152,35 @@ function command({ env }: ServerProcess, ...args: readonly string[]): Promise<Ra
     );
   });
 }
+
+/** Runs a rotation that is killed right before the given one of its steps on files; gives how it has ended. */
+function rotateUntil({ env }: ServerProcess, step: number): Promise<'killed' | 'done'> {
+  const preload = join(root.path, 'kill.mjs');
+  writeFileSync(preload, KILL);
+  const argv = ['--import', preload, BUILT_SERVER, 'keys', 'rotate'];
+  return new Promise((resolve, reject) => {
+    execFile(process.execPath, argv, { env: { ...env, KILL_AT: String(step) } }, (error) => {
+      if (error === null) resolve('done');
+      else if (error.signal === 'SIGKILL') resolve('killed');
+      else reject(error);
+    });
+  });
+}
+
+/** Has a program kill itself right before it renames, removes or brings to the disk for the KILL_AT-th time. */
+const KILL = `
+import fs from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
+let left = Number(process.env.KILL_AT);
+for (const name of ['renameSync', 'unlinkSync', 'fsyncSync', 'mkdirSync']) {
+  const step = fs[name];
+  fs[name] = (...args) => {
+    if (--left === 0) process.kill(process.pid, 'SIGKILL');
+    return step(...args);
+  };
+}
+syncBuiltinESMExports();
+`;
 
 async function done(server: ServerProcess, ...args: readonly string[]): Promise<Record<string, unknown>> {
   const { code, out, err } = await command(server, ...args);
