@@ -1,5 +1,5 @@
 import type { DemoAction } from '../signaling/protocol.ts';
-import { monotonicNow } from '../util/clock.ts';
+import { LONGEST_TIMER_MS, monotonicNow } from '../util/clock.ts';
 import { Camera, type Capture, type Devices, type PictureWish } from './camera.ts';
 import { detectCapabilities } from './capabilities.ts';
 import type { ContinuityReading } from './continuity.ts';
@@ -95,8 +95,6 @@ export function connect(options: ConnectOptions = {}): Visit {
   return new RunningVisit(options);
 }
 
-/** The browser's timers overflow to "at once" beyond 2^31 - 1 ms. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
 /** Well after the first picture. */
 const IDLE_AFTER_MS = 3_000;
 

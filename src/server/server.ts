@@ -35,7 +35,7 @@ import type { PageEvents, PageSockets } from '../signaling/ws.ts';
 import { announceServer } from '../snapshot/run-file.ts';
 import type { CertificateRecord, IdentitySnapshot, MediaSnapshot } from '../snapshot/schema.ts';
 import { UdpSocket } from '../transport/socket.ts';
-import { type Millis, monotonicNow, wallNow } from '../util/clock.ts';
+import { LONGEST_TIMER_MS, type Millis, monotonicNow, wallNow } from '../util/clock.ts';
 import { collectSoon } from '../util/collect.ts';
 import { countUnder } from '../util/counters.ts';
 import { secureRandom } from '../util/rng.ts';
@@ -791,7 +791,7 @@ class Server implements RunningServer {
               this.#timer = undefined;
               this.#run((now) => this.#broadcast.handleTimeout(now));
             },
-            Math.max(0, Math.min(at - monotonicNow(), 2 ** 31 - 1)),
+            Math.max(0, Math.min(at - monotonicNow(), LONGEST_TIMER_MS)),
           );
   }
 

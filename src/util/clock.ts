@@ -9,6 +9,9 @@ export const monotonicNow = (): Millis => performance.now();
 /** The time of the day: what is written to files. */
 export const wallNow = (): WallMillis => Date.now();
 
+/** Timers of Node and of browsers overflow to "at once" beyond this. */
+export const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
 /** The earlier of two deadlines, either of which may be absent. */
 export function earliest(...deadlines: readonly (Millis | undefined)[]): Millis | undefined {
   let first: Millis | undefined;
