@@ -23,7 +23,7 @@ export class BroadcasterSlot {
     return this.#since !== undefined || this.#begins;
   }
 
-  /** When the present broadcast began. */
+  /** When the present broadcast began: now, where nobody has asked since it did. */
   onAirSince(now: Millis): Millis | undefined {
     if (this.#begins) this.#since = now;
     return this.#since;
