@@ -19,6 +19,8 @@ export const LONGEST_PAUSE: Millis = 8_000;
 export const MAX_FAILURES = 5;
 /** A server that was ready for so long had started well: the end of it is the first one again. */
 export const GOOD_RUN: Millis = 30_000;
+/** A server that has handed over has ended by then. */
+export const HANDED_OVER_END: Millis = 5_000;
 
 /** How patient a supervisor is. */
 export interface Pace {
@@ -78,6 +80,8 @@ export class Supervisor {
   /** Whose ends count; the others were followed by another one. */
   #current: ChildId | undefined;
   #successor: ChildId | undefined;
+  /** Until then a clean end of the server may be that of one that has handed over, to a successor that has gone since. */
+  #mayHaveHandedOverUntil: Millis = 0;
   #rotating = false;
   /** Was told to end at once, by a button. */
   #asked: ChildId | undefined;
@@ -157,6 +161,7 @@ export class Supervisor {
       this.#endIfAlone();
     } else if (child === this.#successor) {
       this.#successor = undefined;
+      this.#mayHaveHandedOverUntil = now + HANDED_OVER_END;
       if (this.#current === undefined) this.#restart(end, this.#failed(undefined, now), now);
       else this.#answer('deploy', NOT_DEPLOYED);
     } else if (child === this.#current) this.#lost(child, end, now);
@@ -169,7 +174,8 @@ export class Supervisor {
     // It has handed over, or has gone before it could: its successor takes what it left, in both cases.
     if (this.#successor !== undefined) return;
     // It was told to end from elsewhere, or nothing of what it needs was there: then it would be so again.
-    if (end.code === 0 || !this.#everReady) this.#outputs.push({ kind: 'end', code: codeOf(end) });
+    const wasTold = end.code === 0 && now >= this.#mayHaveHandedOverUntil;
+    if (wasTold || !this.#everReady) this.#outputs.push({ kind: 'end', code: codeOf(end) });
     else this.#restart(end, child === this.#asked ? this.#pace.pause : this.#failed(readySince, now), now);
   }
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import {
   GOOD_RUN,
+  HANDED_OVER_END,
   LONGEST_PAUSE,
   MAX_FAILURES,
   PAUSE,
@@ -187,6 +188,20 @@ describe('a supervisor that deploys', () => {
     world.ends(1, CLEAN);
     expect(world.ends(2, FAILED)).toEqual([{ kind: 'restarting', pauseMs: PAUSE, ...FAILED }]);
     expect(world.waits()).toEqual([spawned(3)]);
+  });
+
+  it('starts one again where the new one is gone before the old one, which has handed over, has ended', () => {
+    const world = deploying();
+    world.ends(2, KILLED);
+    expect(world.ends(1, CLEAN)).toEqual([{ kind: 'restarting', pauseMs: PAUSE, ...CLEAN }]);
+    expect(world.waits()).toEqual([spawned(3)]);
+  });
+
+  it('ends with the old one that is told to end well after a deploy that has failed', () => {
+    const world = deploying();
+    world.ends(2, FAILED);
+    world.now += HANDED_OVER_END;
+    expect(world.ends(1, CLEAN)).toEqual([{ kind: 'end', code: 0 }]);
   });
 
   it('hears the new one, and the old one no more', () => {
