@@ -52,6 +52,8 @@ export class Camera {
   #capture: Capture = NOTHING;
   /** Counts the openings: a permission that is given after the camera was closed again opens nothing. */
   #opening = 0;
+  /** Changes of devices wait for one another: what two of them opened at once, only one would end. */
+  #changing: Promise<unknown> = Promise.resolve();
 
   /** @param changed there is another stream to be sent, or it is sent otherwise */
   constructor(emit: (input: PageInput) => void, changed: () => void, devices: Devices = {}) {
@@ -98,6 +100,8 @@ export class Camera {
 
   close(): void {
     this.#opening++;
+    // One that still waits for a permission ends what it opens, and nobody waits for it.
+    this.#changing = Promise.resolve();
     stopTracks([this.#video, this.#audio, this.#screen]);
     this.#video = undefined;
     this.#audio = undefined;
@@ -107,19 +111,10 @@ export class Camera {
   }
 
   /** Sends from other devices. What cannot be opened is said, and the ones before go on. */
-  async use(devices: Devices): Promise<CameraProblem | undefined> {
-    const { camera, microphone } = devices;
-    const before = this.capture.devices;
-    try {
-      if (camera !== undefined && camera !== before.camera) await this.#exchange('video', camera);
-      if (microphone !== undefined && microphone !== before.microphone)
-        await this.#exchange('audio', microphone);
-      return undefined;
-    } catch (error) {
-      const gone = [this.#video, this.#audio].some((track) => track?.readyState === 'ended');
-      if (gone) this.#emit({ kind: 'cameraGone', problem: 'camera-lost' });
-      return cameraProblemOf(error);
-    }
+  use(devices: Devices): Promise<CameraProblem | undefined> {
+    const changed = this.#changing.then(() => this.#use(devices));
+    this.#changing = changed.catch(() => undefined);
+    return changed;
   }
 
   /** The devices stay open: what is sent meanwhile is silence, and black. */
@@ -139,7 +134,8 @@ export class Camera {
     try {
       const stream = await navigator.mediaDevices.getDisplayMedia({ video: screenWish(this.#wish) });
       const [track] = stream.getVideoTracks();
-      if (track === undefined || opening !== this.#opening) return stopStream(stream);
+      const isTooLate = opening !== this.#opening || this.#screen !== undefined;
+      if (track === undefined || isTooLate) return stopStream(stream);
       track.contentHint = 'detail';
       // The browser has a stop button of its own.
       track.onended = () => this.unshare();
@@ -196,6 +192,21 @@ export class Camera {
       screen: this.#screen !== undefined,
       devices: { ...idOf('camera', this.#video), ...idOf('microphone', this.#audio) },
     };
+  }
+
+  async #use(devices: Devices): Promise<CameraProblem | undefined> {
+    const { camera, microphone } = devices;
+    const before = this.capture.devices;
+    try {
+      if (camera !== undefined && camera !== before.camera) await this.#exchange('video', camera);
+      if (microphone !== undefined && microphone !== before.microphone)
+        await this.#exchange('audio', microphone);
+      return undefined;
+    } catch (error) {
+      const gone = [this.#video, this.#audio].some((track) => track?.readyState === 'ended');
+      if (gone) this.#emit({ kind: 'cameraGone', problem: 'camera-lost' });
+      return cameraProblemOf(error);
+    }
   }
 
   async #exchange(kind: 'audio' | 'video', id: string): Promise<void> {

@@ -237,6 +237,44 @@ describe('while broadcasting', () => {
     expect(inputs).toEqual([{ kind: 'cameraReady' }]);
   });
 
+  it('no device stays open that was chosen and chosen again before it was there', async () => {
+    const { camera, ids } = await opened();
+    const made: FakeTrack[] = [];
+    getUserMedia = async (wishes) => {
+      const stream = await granted(wishes);
+      made.push(...stream.getTracks());
+      return stream;
+    };
+    expect(
+      await Promise.all([camera.use({ camera: 'camera 2' }), camera.use({ camera: 'camera 3' })]),
+    ).toEqual([undefined, undefined]);
+    expect(ids()).toEqual(['camera 3', 'microphone 1']);
+    expect(made.filter(({ readyState }) => readyState === 'live').map(({ id }) => id)).toEqual(['camera 3']);
+  });
+
+  it('another choice is heard after one that could not be', async () => {
+    const { camera, ids } = await opened();
+    getUserMedia = (wishes) =>
+      wishes.video?.deviceId?.exact === 'camera 2' ? refusal('NotAllowedError') : granted(wishes);
+    expect(
+      await Promise.all([camera.use({ camera: 'camera 2' }), camera.use({ camera: 'camera 3' })]),
+    ).toEqual(['camera-denied', undefined]);
+    expect(ids()).toEqual(['camera 3', 'microphone 1']);
+  });
+
+  it('one screen is shared, however often the browser was asked for one', async () => {
+    const { camera, ids } = await opened();
+    const made: FakeTrack[] = [];
+    getDisplayMedia = async () => {
+      made.push(new FakeTrack('video', `screen ${made.length + 1}`));
+      return new FakeStream(made.slice(-1));
+    };
+    await Promise.all([camera.share(), camera.share()]);
+    expect(made.filter(({ readyState }) => readyState === 'live').map(({ id }) => id)).toEqual([ids()[0]]);
+    camera.unshare();
+    expect(made.every(({ readyState }) => readyState === 'ended')).toBe(true);
+  });
+
   it('a visitor who does not choose a screen has done nothing wrong; a system that refuses is said', async () => {
     const { camera, ids } = await opened();
     getDisplayMedia = () => refusal('NotAllowedError');
