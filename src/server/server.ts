@@ -243,7 +243,7 @@ class Server implements RunningServer {
           app: site.promise,
           origins: this.#origins,
           tls: this.#tls?.pair,
-          proxies: new TrustedProxies(this.#config.trustedProxies),
+          proxies: new TrustedProxies(this.#config.trustedProxies, this.#config.publicOrigins),
           onUpgrade: (...upgrade) => (this.#pages === undefined ? STARTING : this.#pages.upgrade(...upgrade)),
           onRefused: (...refused) => this.#foreignNames.note(...refused),
           limits: {

@@ -20,9 +20,14 @@ const MAX_HOPS = 32;
  */
 export class TrustedProxies {
   readonly #trusted = new BlockList();
+  readonly #isKnownElsewhere: boolean;
 
-  /** @param networks addresses and networks: `192.0.2.1`, `10.0.0.0/8`, `fd00::/8` */
-  constructor(networks: readonly string[] = []) {
+  /**
+   * @param networks addresses and networks: `192.0.2.1`, `10.0.0.0/8`, `fd00::/8`
+   * @param publicOrigins by which visitors know the server
+   */
+  constructor(networks: readonly string[] = [], publicOrigins: readonly string[] = []) {
+    this.#isKnownElsewhere = publicOrigins.some((origin) => !isLoopbackName(new URL(origin).host));
     for (const network of networks) {
       const { address, family, prefix } = parseNetwork(network)!;
       this.#trusted.addSubnet(address, prefix, family);
@@ -40,8 +45,13 @@ export class TrustedProxies {
     const nearest = unmap(socket.remoteAddress ?? '');
     const scheme = 'encrypted' in socket ? 'https' : 'http';
     if (!this.trusts(nearest)) {
-      // A proxy or a tunnel on this machine, of which nobody has told us, asks for somebody else.
-      const local = isLoopback(nearest) && isLoopbackName(headers.host) && !isForwarded(headers);
+      // A proxy or a tunnel on this machine, of which nobody has told us, asks for somebody else. Where visitors come by another name there may
+      // be one that says nothing of it, and asks for a name of loopback itself, as nginx does where nobody has set a header.
+      const local =
+        isLoopback(nearest) &&
+        isLoopbackName(headers.host) &&
+        !isForwarded(headers) &&
+        !this.#isKnownElsewhere;
       return { address: nearest, host: headers.host, scheme, local };
     }
     const proto = last(headers['x-forwarded-proto'])?.toLowerCase();

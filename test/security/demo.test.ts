@@ -66,6 +66,13 @@ describe('the buttons of a demonstration', { timeout: 120_000 }, () => {
     await expectDeaf(unaware, { headers: STRANGER });
     await expectDeaf(unaware, { headers: { 'x-forwarded-for': '127.0.0.1' } });
     await expectDeaf(unaware, { headers: { host: 'live.example.org' }, origin: 'https://live.example.org' });
+    // A proxy on this machine that says nothing of it, and asks for the name that it has for us: nginx, where nobody has set a header.
+    await expectDeaf(unaware, { origin: 'https://live.example.org' });
+    await expectDeaf(unaware, {});
+    await expectObeyed(
+      await started({ DEMO_CONTROLS: '1', PUBLIC_ORIGIN: 'http://demo.localhost:8080' }),
+      {},
+    );
   });
 
   it('demo-token: are for no visitor from elsewhere who may broadcast, unless by PUBLISH_TOKEN itself', async () => {

@@ -144,8 +144,13 @@ describe('a network', () => {
 });
 
 describe('a visit from this machine for sure', () => {
-  const isLocal = (from: string, headers: Record<string, string> = {}, proxies: readonly string[] = []) =>
-    new TrustedProxies(proxies).visitOf({
+  const isLocal = (
+    from: string,
+    headers: Record<string, string> = {},
+    proxies: readonly string[] = [],
+    publicOrigins: readonly string[] = [],
+  ) =>
+    new TrustedProxies(proxies, publicOrigins).visitOf({
       socket: { remoteAddress: from },
       headers: { host: 'localhost:8080', ...headers },
     } as unknown as IncomingMessage).local;
@@ -193,6 +198,13 @@ describe('a visit from this machine for sure', () => {
     'true-client-ip',
   ])('is not one that somebody has passed on of whom we were not told: %s', (name) => {
     expect(isLocal('127.0.0.1', { [name]: '127.0.0.1' })).toBe(false);
+  });
+
+  it('is not one of a server that visitors know by another name, unless a proxy says so that is trusted', () => {
+    const elsewhere = ['http://localhost:8080', 'https://live.example.org'];
+    expect(isLocal('127.0.0.1', {}, [], elsewhere)).toBe(false);
+    expect(isLocal('127.0.0.1', { 'x-forwarded-for': '127.0.0.1' }, ['127.0.0.1'], elsewhere)).toBe(true);
+    expect(isLocal('127.0.0.1', {}, [], ['http://demo.localhost', 'https://[::1]:8443'])).toBe(true);
   });
 
   it.each(['127.0.0.1', '::1', '127.0.0.1:4711', '[::1]:4711', '127.0.0.3, 127.0.0.2'])(
