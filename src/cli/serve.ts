@@ -89,10 +89,19 @@ export async function serve(argv: readonly string[], warnings: readonly string[]
     server.handedOver.then(() => 'handed-over'),
   ]);
   const why = reason ?? (demo !== undefined && stop.reason === SUPERVISOR_GONE ? SUPERVISOR_GONE : undefined);
-  log.info({ event: 'stopping', ...(why === undefined ? { signal: stop.reason } : { reason: why }) });
+  if (why === undefined) log.info({ event: 'stopping', signal: stop.reason });
+  else log.info({ event: 'stopping', reason: why }, WHY_STOPPING[why]);
   await server.shutdown();
   return leaveSoon();
 }
+
+const WHY_STOPPING: Readonly<Record<string, string>> = {
+  drained: 'the last visitor has left',
+  'drain-timeout':
+    'SHUTDOWN_MAX_WAIT has passed: who is left may come back to the next server within SESSION_TTL',
+  'handed-over': 'another server has taken over',
+  [SUPERVISOR_GONE]: 'the supervisor that has started it is gone',
+};
 
 /** What still holds the process when all is written (a page that does not close, a key command that hangs) does not hold it for longer. */
 const LINGER_MS = 300;

@@ -51,7 +51,9 @@ describe('rekeycast drain', { timeout: 300_000 }, () => {
     const { code, out } = await command(server, 'drain', '--wait');
     expect([code, out]).toEqual([0, expect.stringMatching(/^1 visitor is .*\nthe server has ended\n$/)]);
     expect(await server.exited()).toEqual({ code: 0, signal: null });
-    expect(server.events('stopping').map(({ fields }) => fields.reason)).toEqual(['drain-timeout']);
+    expect(server.events('stopping').map(({ fields }) => [fields.reason, fields.msg])).toEqual([
+      ['drain-timeout', expect.stringContaining('SHUTDOWN_MAX_WAIT has passed')],
+    ]);
     expect(await page.closed()).toBe(1012);
     await server.start();
     expect(await resumes(server, page)).toBe(true);
