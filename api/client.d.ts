@@ -43,8 +43,8 @@ interface ConnectOptions {
     /** `viewer`: never takes the camera by itself, and leaves the broadcast to others until {@link Visit.broadcast} is called. */
     readonly role?: 'any' | 'viewer';
     /**
-     * A reload of the page keeps its place and its role; true where nothing is said. The resume token lies in `sessionStorage` for as long as no
-     * page is loaded.
+     * A reload of the page keeps its place and its role, and a microphone or camera that is off; true where nothing is said. The resume token lies in
+     * `sessionStorage` for as long as no page is loaded.
      */
     readonly keepPlace?: boolean;
     /** What lets the page in, where the server asks for it. */

@@ -15,6 +15,9 @@ export interface PictureWish {
   readonly frameRate?: number;
 }
 
+/** What a visitor may have turned off. */
+export type Silenced = 'audio' | 'video';
+
 /** What is being sent. */
 export interface Capture {
   readonly camera: 'none' | 'on' | 'off';
@@ -54,12 +57,23 @@ export class Camera {
   #opening = 0;
   /** Changes of devices wait for one another: what two of them opened at once, only one would end. */
   #changing: Promise<unknown> = Promise.resolve();
+  /** Is off when it is opened, which nobody has asked for: until the first opening. */
+  #silenced: readonly Silenced[];
 
-  /** @param changed there is another stream to be sent, or it is sent otherwise */
-  constructor(emit: (input: PageInput) => void, changed: () => void, devices: Devices = {}) {
+  /**
+   * @param changed there is another stream to be sent, or it is sent otherwise
+   * @param silenced what was off when the page was loaded again
+   */
+  constructor(
+    emit: (input: PageInput) => void,
+    changed: () => void,
+    devices: Devices = {},
+    silenced: readonly Silenced[] = [],
+  ) {
     this.#emit = emit;
     this.#changed = changed;
     this.#devices = devices;
+    this.#silenced = silenced;
   }
 
   get stream(): MediaStream | undefined {
@@ -68,6 +82,12 @@ export class Camera {
 
   get capture(): Capture {
     return this.#capture;
+  }
+
+  /** What is off, or will be when it is opened. */
+  get silenced(): readonly Silenced[] {
+    if (this.#stream === undefined) return this.#silenced;
+    return (['audio', 'video'] as const).filter((kind) => this.#trackOf(kind)?.enabled === false);
   }
 
   /** The next opening takes this stream, and whoever gave it leaves its end to this class. */
@@ -91,6 +111,10 @@ export class Camera {
       // Also where it was given: whoever opens is not called back from within.
       await undefined;
       if (opening !== this.#opening) return stopStream(stream);
+      const silenced = given === undefined ? this.#silenced : [];
+      this.#silenced = [];
+      for (const track of stream.getTracks())
+        if (silenced.some((kind) => kind === track.kind)) track.enabled = false;
       this.#take(stream);
       this.#emit({ kind: 'cameraReady' });
     } catch (error) {
@@ -118,8 +142,8 @@ export class Camera {
   }
 
   /** The devices stay open: what is sent meanwhile is silence, and black. */
-  enable(kind: 'audio' | 'video', on: boolean): void {
-    const track = kind === 'audio' ? this.#audio : this.#video;
+  enable(kind: Silenced, on: boolean): void {
+    const track = this.#trackOf(kind);
     if (track === undefined) return;
     track.enabled = on;
     this.#describe();
@@ -163,6 +187,10 @@ export class Camera {
       this.#video?.applyConstraints(cameraWish(wish)),
       this.#screen?.applyConstraints(screenWish(wish)),
     ]);
+  }
+
+  #trackOf(kind: Silenced): MediaStreamTrack | undefined {
+    return kind === 'audio' ? this.#audio : this.#video;
   }
 
   #take(stream: MediaStream): void {

@@ -22,8 +22,8 @@ export interface ConnectOptions {
   /** `viewer`: never takes the camera by itself, and leaves the broadcast to others until {@link Visit.broadcast} is called. */
   readonly role?: 'any' | 'viewer';
   /**
-   * A reload of the page keeps its place and its role; true where nothing is said. The resume token lies in `sessionStorage` for as long as no
-   * page is loaded.
+   * A reload of the page keeps its place and its role, and a microphone or camera that is off; true where nothing is said. The resume token lies in
+   * `sessionStorage` for as long as no page is loaded.
    */
   readonly keepPlace?: boolean;
   /** What lets the page in, where the server asks for it. */
@@ -130,7 +130,7 @@ class RunningVisit implements Visit {
     });
     this.#socket = new Socket(handle, server);
     this.#peers = new Peers(handle, server.hostname);
-    this.#camera = new Camera(handle, () => this.#cameraChanged(), devices);
+    this.#camera = new Camera(handle, () => this.#cameraChanged(), devices, this.#place?.takeSilenced());
     this.#stage = videos && new Stage(...videos, handle);
     this.#listen();
     if (token !== undefined) this.enter(token);
@@ -272,7 +272,7 @@ class RunningVisit implements Visit {
         this.#socket.send(output.message);
         break;
       case 'keepPlace':
-        this.#place?.keep(output.token);
+        this.#place?.keep(output.token, this.#camera.silenced);
         break;
       case 'useRelays':
         this.#peers.useRelays(output.servers);

@@ -1,3 +1,5 @@
+import type { Silenced } from './camera.ts';
+
 /** What a page needs of `sessionStorage`. */
 export type PlaceStorage = Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>;
 
@@ -30,11 +32,27 @@ export class Place {
     }
   }
 
-  keep(token: string): void {
+  /** What was off in the document before: nobody who has turned the microphone off is heard because the page was loaded again. */
+  takeSilenced(): readonly Silenced[] {
     try {
+      const kept = (this.#storage().getItem(this.#nameOfSilenced) ?? '').split(' ');
+      this.#storage().removeItem(this.#nameOfSilenced);
+      return (['audio', 'video'] as const).filter((kind) => kept.includes(kind));
+    } catch {
+      return [];
+    }
+  }
+
+  keep(token: string, silenced: readonly Silenced[] = []): void {
+    try {
+      if (silenced.length > 0) this.#storage().setItem(this.#nameOfSilenced, silenced.join(' '));
       this.#storage().setItem(this.#name, token);
     } catch {
       // Full, or forbidden: the next page joins anew.
     }
+  }
+
+  get #nameOfSilenced(): string {
+    return `${this.#name}, off`;
   }
 }

@@ -52,6 +52,17 @@ describe('a page that is loaded again', { timeout: 120_000 }, () => {
     }
   });
 
+  it('is as silent a broadcaster as before', async () => {
+    const running = await startBroadcast({ browser: browser(), viewers: 1 });
+    const { broadcaster } = running;
+    const { epoch } = await broadcaster.facts();
+    await broadcaster.click(/^Mute microphone/, 30_000);
+    await reload(broadcaster, running);
+    await expectBack(broadcaster, 'broadcaster', epoch);
+    expect(await stored(broadcaster)).toBe(0);
+    await broadcaster.click(/^Unmute microphone/, 30_000);
+  });
+
   it.each(['viewer', 'broadcaster'])('while the server is killed keeps the place of a %s', async (role) => {
     const running = await startBroadcast({ browser: browser(), viewers: 1 });
     const page = role === 'viewer' ? running.viewers[0]! : running.broadcaster;

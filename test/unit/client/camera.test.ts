@@ -1,5 +1,11 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { Camera, cameraProblemOf, type Devices, openDevices } from '../../../src/client/camera.ts';
+import {
+  Camera,
+  cameraProblemOf,
+  type Devices,
+  openDevices,
+  type Silenced,
+} from '../../../src/client/camera.ts';
 import type { PageInput } from '../../../src/client/io.ts';
 
 class FakeTrack {
@@ -78,12 +84,13 @@ beforeEach(() => {
 });
 afterEach(() => vi.unstubAllGlobals());
 
-function setUp(devices?: Devices) {
+function setUp(devices?: Devices, silenced?: readonly Silenced[]) {
   const inputs: PageInput[] = [];
   const camera = new Camera(
     (input) => inputs.push(input),
     () => undefined,
     devices,
+    silenced,
   );
   const tracks = () => (camera.stream as unknown as FakeStream).getTracks();
   return { camera, inputs, tracks, ids: () => tracks().map(({ id }) => id) };
@@ -153,6 +160,35 @@ describe('the devices that are opened', () => {
     await opening;
     expect(inputs).toEqual([]);
     expect(late[0]?.getTracks().map(({ readyState }) => readyState)).toEqual(['ended', 'ended']);
+  });
+});
+
+describe('a microphone that was off when the page was loaded again', () => {
+  it('is off from the first moment, and is known to be, also before it is open', async () => {
+    const { camera, tracks } = setUp({}, ['audio']);
+    expect(camera.silenced).toEqual(['audio']);
+    await camera.open();
+    expect(tracks().map(({ kind, enabled }) => [kind, enabled])).toEqual([
+      ['video', true],
+      ['audio', false],
+    ]);
+    expect([camera.capture.microphone, camera.silenced]).toEqual(['off', ['audio']]);
+    camera.enable('audio', true);
+    camera.enable('video', false);
+    expect(camera.silenced).toEqual(['video']);
+  });
+
+  it('is on when it is opened another time, or was seen and heard before', async () => {
+    const again = setUp({}, ['audio']);
+    await again.camera.open();
+    again.camera.close();
+    expect(again.camera.silenced).toEqual([]);
+    await again.camera.open();
+    expect(again.camera.capture.microphone).toBe('on');
+    const shown = setUp({}, ['audio']);
+    shown.camera.give(asStream(given()));
+    await shown.camera.open();
+    expect(shown.camera.capture.microphone).toBe('on');
   });
 });
 

@@ -39,6 +39,16 @@ describe('a place', () => {
     expect([at(tab).take(), tab.items.size]).toEqual([undefined, 0]);
   });
 
+  it('is taken with what was off there, once', () => {
+    const tab = new FakeStorage();
+    expect(at(tab).takeSilenced()).toEqual([]);
+    at(tab).keep('token-1', ['audio']);
+    expect([at(tab).take(), at(tab).takeSilenced()]).toEqual(['token-1', ['audio']]);
+    expect([at(tab).takeSilenced(), tab.items.size]).toEqual([[], 0]);
+    const broken = new Place(() => expect.fail('the browser keeps its storage from the page'), SERVER);
+    expect(broken.takeSilenced()).toEqual([]);
+  });
+
   it('is not found by a duplicate of a tab that lives', () => {
     const tab = new FakeStorage();
     at(tab).keep('token-1');
