@@ -75,7 +75,7 @@ declare class Broadcast {
     close(): void;
 }
 
-type BroadcastDropReason = 'unanswerable' | 'unknown kind' | 'unknown peer';
+type BroadcastDropReason = 'unanswerable' | 'unknown kind' | 'unknown peer' | 'media queue full';
 
 /** What happened, for a log: `event` names it, and nothing in it is secret. */
 type BroadcastEvent = SessionEvent | {
@@ -289,6 +289,8 @@ interface Config {
     readonly srtpProfiles: readonly SrtpProfile[];
     /** The page has buttons that kill, deploy and rotate, for who may press them. */
     readonly demoControls: boolean;
+    /** How media leaves: the fastest way that works, or this one or a slower. */
+    readonly sendPath: 'auto' | 'gso' | 'sendmmsg' | 'dgram';
     readonly logLevel: string;
 }
 

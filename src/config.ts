@@ -86,6 +86,8 @@ export interface Config {
   readonly srtpProfiles: readonly SrtpProfile[];
   /** The page has buttons that kill, deploy and rotate, for who may press them. */
   readonly demoControls: boolean;
+  /** How media leaves: the fastest way that works, or this one or a slower. */
+  readonly sendPath: 'auto' | 'gso' | 'sendmmsg' | 'dgram';
   readonly logLevel: string;
 }
 
@@ -155,6 +157,7 @@ export const SETTINGS = {
   VIDEO_CODECS: { takes: listOf(['VP8', 'H264']), default: 'VP8,H264' },
   SRTP_PROFILES: { takes: listOf(PROFILE_NAMES), default: PROFILE_NAMES.join(',') },
   DEMO_CONTROLS: { takes: oneOf(['0', '1']), default: '0' },
+  SEND_PATH: { takes: oneOf(['auto', 'gso', 'sendmmsg', 'dgram']), default: 'auto' },
   LOG_LEVEL: {
     takes: oneOf(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']),
     default: 'info',
@@ -215,6 +218,7 @@ export function readConfig(env: Environment): Config {
     videoCodecs: values.VIDEO_CODECS,
     srtpProfiles: values.SRTP_PROFILES,
     demoControls: values.DEMO_CONTROLS === '1',
+    sendPath: values.SEND_PATH,
     logLevel: values.LOG_LEVEL,
   });
 }

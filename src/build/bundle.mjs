@@ -1,9 +1,10 @@
 /**
- * Builds dist/ (the server with its dependencies in a few files: less to look for is a shorter start; and the libraries, of the server and of the
- * page) and public/client.js (the page).
+ * Builds dist/ (the server with its dependencies in a few files: less to look for is a shorter start; the kernel of its media path; and the
+ * libraries, of the server and of the page) and public/client.js (the page).
  */
 import { rmSync, writeFileSync } from 'node:fs';
 import { build } from 'esbuild';
+import { buildKernel } from './kernel.mjs';
 import { licensesOf } from './licenses.mjs';
 
 // Some dependencies are CommonJS and call require for Node's own modules.
@@ -18,6 +19,7 @@ const results = await Promise.all([
   buildForBrowsers('src/client/main.ts', 'public/client.js'),
   buildForBrowsers('src/client/index.ts', 'dist/client.js'),
 ]);
+await buildKernel('dist/srtp-kernel.wasm');
 writeFileSync('dist/THIRD-PARTY-LICENSES.txt', licensesOf(results.map(({ metafile }) => metafile)));
 
 function buildForNode(entryPoints) {
@@ -29,8 +31,8 @@ function buildForNode(entryPoints) {
     splitting: true,
     format: 'esm',
     platform: 'node',
-    // Used once, when the certificate is made; their decorators do not survive bundling.
-    external: ['@peculiar/*', 'reflect-metadata'],
+    // Used once, when the certificate is made: their decorators do not survive bundling. And what is optional.
+    external: ['@peculiar/*', 'reflect-metadata', 'koffi'],
     target: 'node20.19',
     banner: { js: REQUIRE },
     sourcemap: true,

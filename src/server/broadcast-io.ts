@@ -39,6 +39,8 @@ export interface BroadcastOptions {
    * is ever written, and no index is limited.
    */
   readonly persistMedia?: (snapshot: MediaSnapshot) => boolean;
+  /** Media for all viewers is not among the outputs: whoever drives it asks for it by `sendMedia`, some at a time. @internal */
+  readonly holdMedia?: boolean;
 }
 
 /** What happened, for a log: `event` names it, and nothing in it is secret. */
@@ -69,4 +71,4 @@ export type BroadcastOutput =
   | { readonly kind: 'identity-changed' }
   | { readonly kind: 'event'; readonly event: BroadcastEvent };
 
-export type BroadcastDropReason = 'unanswerable' | 'unknown kind' | 'unknown peer';
+export type BroadcastDropReason = 'unanswerable' | 'unknown kind' | 'unknown peer' | 'media queue full';

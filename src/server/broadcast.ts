@@ -49,6 +49,7 @@ import type {
 import { BroadcasterSlot } from './broadcaster-slot.ts';
 import { disposeContexts } from './contexts.ts';
 import { hasKeysOfBefore, idOf, MediaLedger } from './media-ledger.ts';
+import { type MediaJob, MediaQueue } from './media-queue.ts';
 import { type OpenedPage, PageBindings, type PageId } from './page-bindings.ts';
 import { PAGE_ERROR } from './page-errors.ts';
 import { ReturningPages } from './returning-pages.ts';
@@ -71,13 +72,14 @@ export class Broadcast {
   readonly #options: BroadcastOptions;
   readonly #room: Room;
   readonly #tokens: ResumeTokens;
-  readonly #protector: MediaProtector = new PlainProtector();
+  #protector: MediaProtector = new PlainProtector();
   readonly #sessions = new Map<string, Session>();
   /** When each session wants its next timeout, as of when it was last touched. */
   readonly #deadlines = new Map<Session, Millis>();
   readonly #places: FairShare<string>;
   readonly #routes = new Routes();
   readonly #media: MediaLedger;
+  readonly #queue = new MediaQueue();
   readonly #pages = new PageBindings();
   readonly #slot = new BroadcasterSlot();
   readonly #closedDrops = new Counters<string>();
@@ -156,6 +158,11 @@ export class Broadcast {
     const state = { sessions: this.#sessions, tally: this.#tally, room, viewers, onAir: this.#slot.onAir };
     const limit = this.#options.maxSessions ?? MAX_SESSIONS;
     return broadcastFacts({ ...state, found: this.#found, mediaOut: this.#mediaOut, limit }, now);
+  }
+
+  /** A faster one, when there is time to load it. @internal */
+  useProtector(protector: MediaProtector): void {
+    this.#protector = protector;
   }
 
   /** Counts of everything dropped so far, by engine and reason. */
@@ -355,10 +362,30 @@ export class Broadcast {
   }
 
   pollOutput(): BroadcastOutput | undefined {
+    if (this.#outputs.length === 0 && this.#options.holdMedia !== true) this.#sendAllMedia();
     const output = this.#outputs.shift();
     if (output !== undefined || !this.#identityChanged) return output;
     this.#identityChanged = false;
     return { kind: 'identity-changed' };
+  }
+
+  /** Media is to be sent: call {@link sendMedia}. @internal */
+  get mediaWaits(): boolean {
+    return !this.#queue.isEmpty;
+  }
+
+  /** Protects the next of the media that waits, for some of the viewers. A datagram is a view: it is valid until the next call. @internal */
+  sendMedia(send: (datagram: Uint8Array, to: Address) => void): void {
+    const jobs = this.#queue.take();
+    this.#protector.protect(
+      jobs,
+      ({ to }, datagram) => {
+        this.#mediaOut++;
+        send(datagram, to);
+      },
+      this.#protectFailed,
+    );
+    if (jobs.length > 0) this.#noteForwarded();
   }
 
   captureIdentity(): IdentitySnapshot {
@@ -690,7 +717,10 @@ export class Broadcast {
       if (producer === connection.id) this.#room.producerRekeyed(now);
       else if (producer === undefined || sessionOf(producer) !== sessionOf(connection.id))
         this.#room.setProducer(connection.id);
-    } else this.#room.consumerKeyed(connection.id, now);
+    } else {
+      this.#queue.sendsAgain(connection.id);
+      this.#room.consumerKeyed(connection.id, now);
+    }
     // The keys before these are gone from memory; soon also from the file, together with what they were limited to. What is not yet in it has no limit.
     this.#media.writeSoon(now);
   }
@@ -717,10 +747,10 @@ export class Broadcast {
   #handleRoomOutput(output: RoomOutput, now: Millis): void {
     switch (output.kind) {
       case 'broadcast':
-        this.#protect(this.#routes.viewers(), output.media);
+        if (!this.#queue.add(output.media, this.#routes.viewers())) this.drops.add('media queue full');
         break;
       case 'send':
-        this.#protect(this.#routesTo(output.consumer), output.media);
+        this.#protect(output.consumer, output.media);
         break;
       case 'producerRtcp':
         for (const route of this.#routesTo(output.producer)) this.#sendRtcp(route, output.packet, now);
@@ -742,21 +772,35 @@ export class Broadcast {
     return route === undefined ? [] : [route];
   }
 
-  #protect(viewers: readonly Route[], packet: MediaPacket): void {
-    const jobs = viewers.flatMap(({ connection }) => {
-      const { sendContext: context, remoteAddress: to } = connection.peer;
-      return context === undefined || to === undefined ? [] : [{ connection, context, packet, to }];
-    });
-    this.#protector.protect(
-      jobs,
-      ({ to }, datagram) => {
-        this.#mediaOut++;
-        this.#outputs.push({ kind: 'transmit', to, datagram });
-      },
-      ({ connection }, error) =>
-        this.#event({ event: 'protect-failed', connection: connection.id, reason: String(error) }),
-    );
-    if (this.#forwarded || jobs.length === 0) return;
+  /** What is for one viewer does not wait: it is late already. */
+  #protect(consumer: string, packet: MediaPacket): void {
+    const connection = this.#routes.get(consumer)?.connection;
+    if (connection === undefined) return;
+    const { sendContext: context, remoteAddress: to } = connection.peer;
+    if (context === undefined || to === undefined) return;
+    this.#protector.protect([{ connection, context, packet, to }], this.#mediaLeft, this.#protectFailed);
+    this.#noteForwarded();
+  }
+
+  #sendAllMedia(): void {
+    while (!this.#queue.isEmpty) this.sendMedia((datagram, to) => this.#transmit(datagram, to));
+  }
+
+  readonly #mediaLeft = ({ to }: MediaJob, datagram: Uint8Array): void => {
+    this.#mediaOut++;
+    this.#transmit(datagram, to);
+  };
+
+  readonly #protectFailed = ({ connection }: MediaJob, error: unknown): void =>
+    this.#event({ event: 'protect-failed', connection: connection.id, reason: String(error) });
+
+  /** The datagram is a view, which the next batch writes over. */
+  #transmit(datagram: Uint8Array, to: Address): void {
+    this.#outputs.push({ kind: 'transmit', to, datagram: datagram.slice() });
+  }
+
+  #noteForwarded(): void {
+    if (this.#forwarded) return;
     this.#forwarded = true;
     if (this.#writtenBefore !== undefined)
       this.#found.gapMs = Math.max(0, this.#now + this.#wallOffset - this.#writtenBefore);

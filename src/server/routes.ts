@@ -22,6 +22,7 @@ export class Routes {
   readonly #ufrags = new Map<string, readonly string[]>();
   readonly #transactions = new Map<string, Set<string>>();
   readonly #addresses = new Map<string, Map<string, Address>>();
+  #viewers: readonly Route[] | undefined;
 
   get(connection: string): Route | undefined {
     return this.#routes.get(connection);
@@ -31,14 +32,20 @@ export class Routes {
     return this.#routes.values();
   }
 
+  /** The same list until somebody joins or leaves. */
   viewers(): readonly Route[] {
-    return [...this.#routes.values()].filter(({ connection }) => connection.role === 'viewer');
+    this.#viewers ??= [...this.#routes.values()].filter(({ connection }) => connection.role === 'viewer');
+    return this.#viewers;
   }
 
   /** Registers a connection, or its new ufrags and address after an offer or a nomination. */
   put(route: Route): void {
     const { id, peer } = route.connection;
-    this.#routes.set(id, route);
+    const known = this.#routes.get(id);
+    if (known?.connection !== route.connection || known.session !== route.session) {
+      this.#routes.set(id, route);
+      this.#viewers = undefined;
+    }
     for (const ufrag of this.#ufrags.get(id) ?? []) this.#byUfrag.delete(ufrag);
     this.#ufrags.set(id, peer.ufrags);
     for (const ufrag of peer.ufrags) this.#byUfrag.set(ufrag, route);
@@ -67,7 +74,7 @@ export class Routes {
   }
 
   remove(connection: string): void {
-    this.#routes.delete(connection);
+    if (this.#routes.delete(connection)) this.#viewers = undefined;
     for (const ufrag of this.#ufrags.get(connection) ?? []) this.#byUfrag.delete(ufrag);
     for (const transaction of this.#transactions.get(connection) ?? [])
       this.#forgetTransaction(connection, transaction);

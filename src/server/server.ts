@@ -34,6 +34,7 @@ import { TrustedProxies } from '../signaling/visit.ts';
 import type { PageEvents, PageSockets } from '../signaling/ws.ts';
 import { announceServer } from '../snapshot/run-file.ts';
 import type { CertificateRecord, IdentitySnapshot, MediaSnapshot } from '../snapshot/schema.ts';
+import type { Address } from '../transport/address.ts';
 import { UdpSocket } from '../transport/socket.ts';
 import { LONGEST_TIMER_MS, type Millis, monotonicNow, wallNow } from '../util/clock.ts';
 import { collectSoon } from '../util/collect.ts';
@@ -76,6 +77,8 @@ const CERTIFICATE_CHECK_INTERVAL: Millis = 60_000;
 const TLS_CHECK_INTERVAL: Millis = 2_000;
 /** Where the page lies, seen from the built program in `dist/`. */
 const PUBLIC = new URL('../public/', import.meta.url);
+/** What makes media fast, beside the built program. */
+const KERNEL = new URL('./srtp-kernel.wasm', import.meta.url);
 
 /** Where something changes all the time, no write of the identity is the last one: from then on nothing may change any more. */
 const FLUSH_PATIENCE_MS = 500;
@@ -188,6 +191,7 @@ class Server implements RunningServer {
   readonly #orders = new Set<Promise<unknown>>();
   #timer: NodeJS.Timeout | undefined;
   #timerAt: Millis | undefined;
+  #mediaTurn: NodeJS.Immediate | undefined;
   readonly #intervals: NodeJS.Timeout[] = [];
 
   constructor(
@@ -278,6 +282,7 @@ class Server implements RunningServer {
     this.#openAdminHttp();
     this.#eventLoop.start();
     this.#identity.request();
+    this.#quicken().catch((error: unknown) => this.#log.error({ event: 'not-quickened', err: error }));
     this.#every(MEDIA_WRITE_INTERVAL, () => {
       this.#broadcast.adjustWall(wallNow() - monotonicNow());
       this.#broadcast.refreshMedia(monotonicNow());
@@ -400,6 +405,37 @@ class Server implements RunningServer {
     });
   }
 
+  /** What media goes on without, and faster with: it is loaded when everything else is. */
+  async #quicken(): Promise<void> {
+    const { loadKernel } = await import('../transport/srtp/load-kernel.ts');
+    let memory: Uint8Array | undefined;
+    try {
+      const kernel = await loadKernel(KERNEL);
+      this.#broadcast.useProtector(kernel.protector);
+      memory = kernel.memory;
+    } catch (error) {
+      this.#log.warn(
+        { event: 'kernel-unavailable', err: error },
+        'media is encrypted packet by packet, which takes several times the processor time',
+      );
+    }
+    const { climb } = await import('../transport/send-ladder.ts');
+    if (this.#stopped) return;
+    const { path, why } = await climb(this.#udp, {
+      wanted: this.#config.sendPath,
+      memory,
+      descriptor: this.#inherited.udp?.fd,
+      fellBack: (to, errno) =>
+        this.#log.warn(
+          { event: 'send-path-fell-back', path: to, errno },
+          'media leaves a slower way from now on',
+        ),
+    });
+    // Whoever has asked for a way is told why it is another.
+    const { sendPath: wanted } = this.#config;
+    this.#log[wanted === 'auto' || wanted === path ? 'info' : 'warn']({ event: 'send-path', path, why });
+  }
+
   async #checkTls(): Promise<void> {
     const news = await this.#tls?.check(wallNow());
     switch (news?.kind) {
@@ -430,6 +466,7 @@ class Server implements RunningServer {
     this.#stopped = true;
     for (const interval of this.#intervals) clearInterval(interval);
     clearTimeout(this.#timer);
+    clearImmediate(this.#mediaTurn);
     this.#eventLoop.stop();
     this.#adminHttp?.close();
   }
@@ -564,6 +601,7 @@ class Server implements RunningServer {
         maxSessions: this.#config.limits.sessions,
         maxSessionsPerOwner: this.#config.limits.sessionsPerAddress,
         wallOffset: wallNow() - now,
+        holdMedia: true,
         ...(writer === undefined ? {} : { persistMedia: (snapshot) => writer.write(snapshot) }),
       },
       now,
@@ -777,8 +815,23 @@ class Server implements RunningServer {
       page.send(this.#demo.offer());
   }
 
+  /** Media for all goes out behind what this turn of the loop has brought, some at a time: in between, what arrives is received. */
+  #sendMedia(): void {
+    if (this.#stopped) return;
+    this.#broadcast.sendMedia(this.#sendDatagram);
+    this.#udp.flush();
+    this.#drainOutputs();
+  }
+
+  readonly #sendDatagram = (datagram: Uint8Array, to: Address): void => this.#udp.sendMedia(datagram, to);
+
   #arm(): void {
     if (this.#stopped) return;
+    if (this.#broadcast.mediaWaits)
+      this.#mediaTurn ??= setImmediate(() => {
+        this.#mediaTurn = undefined;
+        this.#sendMedia();
+      });
     const at = this.#broadcast.nextTimeout();
     if (at === this.#timerAt && this.#timer !== undefined) return;
     clearTimeout(this.#timer);

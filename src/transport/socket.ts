@@ -3,11 +3,30 @@ import { isIPv6 } from 'node:net';
 import { bindFailed } from '../util/bind-error.ts';
 import { Counters } from '../util/counters.ts';
 import type { Address } from './address.ts';
+import { BatchSender } from './batch-sender.ts';
+import type { SystemCall } from './system-call.ts';
 
 /** Kernel buffers, in bytes: a keyframe to a few hundred viewers leaves in one turn. */
 const BUFFER_BYTES = 4 * 1024 * 1024;
+/** Bytes that wait for the kernel to take them; media beyond is dropped, as the network would drop it. */
+const MAX_QUEUED_BYTES = 8 * 1024 * 1024;
 /** Datagrams that wait for the server to be there. Anybody can send some. */
 const MAX_EARLY = 1_024;
+
+/** How media leaves: several datagrams in one message, one message each in one call, or one call each. */
+export type SendPath = 'gso' | 'sendmmsg' | 'dgram';
+
+/** What a faster way takes. */
+export interface FastWay {
+  readonly path: Exclude<SendPath, 'dgram'>;
+  readonly call: SystemCall;
+  /** Of this very socket. */
+  readonly descriptor: number;
+  /** Where most datagrams of media lie. */
+  readonly memory: Uint8Array | undefined;
+  /** It has turned out not to work here: this is the one from now on. */
+  readonly fellBack: (to: SendPath, errno: number | undefined) => void;
+}
 
 export type DatagramHandler = (datagram: Uint8Array, from: Address) => void;
 
@@ -21,14 +40,23 @@ export interface UdpTraffic {
 
 /** The one UDP socket. Binding it is the lock that keeps a second process from resuming the same sessions. */
 export class UdpSocket {
-  readonly drops = new Counters<'send failed' | 'too early'>();
+  readonly drops = new Counters<'send failed' | 'send queue full' | 'too early'>();
   readonly #traffic: UdpTraffic = { datagramsIn: 0, bytesIn: 0, datagramsOut: 0, bytesOut: 0 };
   readonly #socket: Socket;
   readonly #mapped: boolean;
   /** Datagrams that came before anybody asked for them. */
   #early: { readonly datagram: Uint8Array; readonly from: Address }[] | undefined = [];
   #handler: DatagramHandler = (datagram, from) => this.#wait(datagram, from);
+  /** Of the media; `undefined`: one call for each. */
+  #batch: BatchSender | undefined;
+  /** The kernel took no more: until it has taken what waits, nothing may overtake that. */
+  #queueing = false;
+  /** More waits than may. */
+  #full = false;
   #closed = false;
+  readonly #sent = (error: Error | null): void => {
+    if (error !== null) this.drops.add('send failed');
+  };
 
   private constructor(socket: Socket, mapped: boolean) {
     this.#socket = socket;
@@ -87,6 +115,10 @@ export class UdpSocket {
     return this.#socket.address().port;
   }
 
+  get family(): 'IPv4' | 'IPv6' {
+    return this.#mapped ? 'IPv6' : 'IPv4';
+  }
+
   /** From now on datagrams go to `handler`, those that waited first. */
   receive(handler: DatagramHandler): void {
     const early = this.#early ?? [];
@@ -101,17 +133,69 @@ export class UdpSocket {
       this.drops.add('send failed');
       return;
     }
-    this.#traffic.datagramsOut++;
-    this.#traffic.bytesOut += datagram.length;
-    this.#socket.send(datagram, to.port, this.#mapped ? map(to.ip) : to.ip, (error) => {
-      if (error !== null) this.drops.add('send failed');
+    this.#count(datagram);
+    this.#socket.send(datagram, to.port, this.#mapped ? map(to.ip) : to.ip, this.#sent);
+  }
+
+  /** A datagram of media: it leaves by the next {@link flush}, and has to stay as it is until then. */
+  sendMedia(datagram: Uint8Array, to: Address): void {
+    if (to.port === 0 || this.#closed) this.drops.add('send failed');
+    else if (this.#full) this.drops.add('send queue full');
+    else if (!this.#queueing && this.#batch?.add(datagram, to) === true) this.#count(datagram);
+    else {
+      // In the order in which they came.
+      this.#batch?.flush();
+      this.send(datagram.slice(), to);
+    }
+  }
+
+  flush(): void {
+    if (this.#closed) return;
+    this.#batch?.flush();
+    this.#queueing &&= this.#socket.getSendQueueCount() > 0;
+    this.#full = this.#socket.getSendQueueSize() > MAX_QUEUED_BYTES;
+  }
+
+  /** Sends media a faster way from now on. */
+  hasten({ path, call, descriptor, memory, fellBack }: FastWay): void {
+    this.#batch?.flush();
+    const hopeless = (): void => {
+      if (this.#batch === undefined) return;
+      this.#batch = undefined;
+      fellBack('dgram', undefined);
+    };
+    this.#batch = new BatchSender({
+      call,
+      descriptor,
+      family: this.family,
+      segments: path === 'gso',
+      memory,
+      events: {
+        rest: (datagram, to, why) => {
+          if (why === 'hopeless') hopeless();
+          else this.#queueing = true;
+          // It is counted, and may have to wait.
+          this.#socket.send(datagram.slice(), to.port, this.#mapped ? map(to.ip) : to.ip, this.#sent);
+        },
+        failed: () => this.drops.add('send failed'),
+        unsegmented: (to, errno) => {
+          if (to === undefined) fellBack('sendmmsg', errno);
+        },
+      },
     });
   }
 
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    // Its descriptor may be another file's from here on.
+    this.#batch = undefined;
     this.#socket.close();
+  }
+
+  #count({ length }: Uint8Array): void {
+    this.#traffic.datagramsOut++;
+    this.#traffic.bytesOut += length;
   }
 
   #wait(datagram: Uint8Array, from: Address): void {

@@ -1,19 +1,21 @@
 import { describe, expect, it } from 'vitest';
 import { RtpHeader, RtpPacket, SrtcpSession, SrtpSession } from 'werift';
+import { KernelProtector } from '../../src/transport/srtp/kernel-protector.ts';
 import { SRTP_PROFILES, type SrtpProfile } from '../../src/transport/srtp/profile.ts';
 import { SrtpReceiveContext } from '../../src/transport/srtp/receive-context.ts';
 import { SrtpSendContext } from '../../src/transport/srtp/send-context.ts';
 import { concat } from '../../src/util/bytes.ts';
 import { flipped } from '../support/flipped.ts';
-import { rtcpPacket, rtpPacket, testMasterKey } from '../support/srtp.ts';
+import { loadKernel } from '../support/kernel.ts';
+import { rtcpPacket, rtpPacket, TEST_SSRC, testMasterKey } from '../support/srtp.ts';
 
 /** werift 0.24 has no AES-256-GCM. */
 const profiles: SrtpProfile[] = ['AES_CM_128_HMAC_SHA1_80', 'AEAD_AES_128_GCM'];
 
 describe.each(profiles)('werift on %s', (profile) => {
-  const config = () => {
-    const [key, salt] = [testMasterKey(profile).key.bytes, testMasterKey(profile).salt.bytes].map((bytes) =>
-      Buffer.from(bytes),
+  const config = (seed = 1) => {
+    const [key, salt] = [testMasterKey(profile, seed).key.bytes, testMasterKey(profile, seed).salt.bytes].map(
+      (bytes) => Buffer.from(bytes),
     );
     return {
       profile: SRTP_PROFILES[profile].id,
@@ -29,6 +31,29 @@ describe.each(profiles)('werift on %s', (profile) => {
       const packet = rtpPacket(index);
       const read = theirs.decrypt(Buffer.from(ours.protectRtp(packet, index)!));
       expect(new Uint8Array(read)).toEqual(packet);
+    }
+  });
+
+  it('reads what our kernel protects, each receiver its own, across a wrap', async () => {
+    const protector = new KernelProtector(await loadKernel());
+    const contexts = [1, 2, 3, 4, 5].map((seed) =>
+      SrtpSendContext.create(profile, testMasterKey(profile, seed)),
+    );
+    const theirs = [1, 2, 3, 4, 5].map((seed) => new SrtpSession(config(seed)));
+    for (let index = 9 * 65536 + 65533; index < 10 * 65536 + 3; index++) {
+      const packet = {
+        ssrc: TEST_SSRC,
+        index,
+        bytes: rtpPacket(index, TEST_SSRC, new Uint8Array(index % 1400)),
+      };
+      const read: Uint8Array[] = [];
+      protector.protect(
+        contexts.map((context, receiver) => ({ context, packet, receiver })),
+        ({ receiver }, datagram) =>
+          read.push(new Uint8Array(theirs[receiver]!.decrypt(Buffer.from(datagram)))),
+        (_job, error) => expect.unreachable(String(error)),
+      );
+      expect(read).toEqual(contexts.map(() => packet.bytes));
     }
   });
 

@@ -47,6 +47,7 @@ describe('readConfig', () => {
       srtpProfiles: ['AES_CM_128_HMAC_SHA1_80', 'AEAD_AES_128_GCM', 'AEAD_AES_256_GCM'],
       demoControls: false,
       logLevel: 'info',
+      sendPath: 'auto',
     });
   });
 

@@ -70,6 +70,8 @@ export class AeadTransform implements SrtpTransform {
     return readSrtcpWord(datagram, datagram.length - SRTCP_WORD_BYTES);
   }
 
+  kernelKeys(): undefined {}
+
   dispose(): void {
     this.#rtp.dispose();
     this.#rtcp.dispose();

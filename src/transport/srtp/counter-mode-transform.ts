@@ -1,6 +1,7 @@
 import { createCipheriv, createHmac, createSecretKey, type KeyObject } from 'node:crypto';
 import { concat, equalConstantTime } from '../../util/bytes.ts';
 import { Secret } from '../../util/secret.ts';
+import type { CryptoKernel, KernelKeys } from './crypto-kernel.ts';
 import { SRTP_PROFILES } from './profile.ts';
 import type { PacketKeys, SessionKeys } from './session-keys.ts';
 import {
@@ -71,6 +72,10 @@ export class CounterModeTransform implements SrtpTransform {
     return readSrtcpWord(datagram, datagram.length - TAG_BYTES - SRTCP_WORD_BYTES);
   }
 
+  kernelKeys(kernel: CryptoKernel): KernelKeys | undefined {
+    return this.#rtp.inKernel(kernel);
+  }
+
   dispose(): void {
     this.#rtp.dispose();
     this.#rtcp.dispose();
@@ -83,6 +88,7 @@ class CounterModeKeys {
   readonly #iv = Secret.alloc(16);
   #encryption: KeyObject | undefined;
   #authentication: KeyObject | undefined;
+  #inKernel: KernelKeys | undefined;
 
   constructor(keys: PacketKeys) {
     if (keys.authentication === undefined) throw new TypeError('counter mode needs an authentication key');
@@ -113,7 +119,16 @@ class CounterModeKeys {
     return hmac.digest().subarray(0, TAG_BYTES);
   }
 
+  inKernel(kernel: CryptoKernel): KernelKeys | undefined {
+    if (this.#inKernel?.kernel === kernel) return this.#inKernel;
+    this.#inKernel?.dispose();
+    this.#inKernel = kernel.install(this.#encryption!, this.#authentication!, this.#salt.bytes);
+    return this.#inKernel;
+  }
+
   dispose(): void {
+    this.#inKernel?.dispose();
+    this.#inKernel = undefined;
     this.#salt.dispose();
     this.#iv.dispose();
     this.#encryption = undefined;

@@ -1,7 +1,7 @@
 import type { SrtpSendContext } from './send-context.ts';
 
 /** A rewritten RTP packet, the same for every receiver. */
-interface ProtectablePacket {
+export interface ProtectablePacket {
   readonly ssrc: number;
   /** 48-bit room index. */
   readonly index: number;
@@ -18,6 +18,8 @@ export interface MediaProtector {
   /**
    * Calls `emit` for each job that yields a datagram, in order, before it returns. A job may carry more than is needed here, such as where its
    * datagram goes.
+   *
+   * A datagram may be a view that the next call writes over: who keeps it longer copies it.
    *
    * An error is fatal to the job's context and to no other: it goes to `fail` and the batch goes on.
    */

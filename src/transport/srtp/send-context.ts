@@ -4,6 +4,7 @@ import { readUint16 } from '../../util/bytes.ts';
 import { Counters } from '../../util/counters.ts';
 import { ReplayWindow } from '../replay-window.ts';
 import { createTransform } from './create-transform.ts';
+import type { CryptoKernel, KernelKeys } from './crypto-kernel.ts';
 import { IndexLimit } from './index-limit.ts';
 import { disposeMasterKey, type SrtpMasterKey, type SrtpProfile } from './profile.ts';
 import { deriveSessionKeys } from './session-keys.ts';
@@ -90,9 +91,20 @@ export class SrtpSendContext {
    * `RangeError` where `packet` is no RTP packet or not the one of this index.
    */
   protectRtp(packet: Uint8Array, index: number): Uint8Array | undefined {
+    const claimed = this.claimRtp(packet, index);
+    if (claimed === undefined) return undefined;
+    return this.#transform.sealRtp(packet, rtpHeaderLength(packet)!, claimed);
+  }
+
+  /**
+   * The first half of {@link protectRtp}, for who seals the packet with {@link kernelKeys}: gives the SRTP index, which is spent, whether that
+   * is done or not.
+   *
+   * @internal
+   */
+  claimRtp(packet: Uint8Array, index: number): number | undefined {
     this.#assertLive();
-    const headerLength = rtpHeaderLength(packet);
-    if (headerLength === undefined) throw new RangeError('not an RTP packet');
+    if (rtpHeaderLength(packet) === undefined) throw new RangeError('not an RTP packet');
     const sequenceNumber = readUint16(packet, 2);
     if (sequenceNumber !== index % SEQUENCE_NUMBERS) throw new RangeError('index is not of this packet');
 
@@ -109,7 +121,18 @@ export class SrtpSendContext {
     }
     // Before the cipher runs: whatever happens there, this index is spent.
     stream.used.update(index);
-    return this.#transform.sealRtp(packet, headerLength, index - base);
+    return index - base;
+  }
+
+  /** The keys of these packets in a kernel, which go with the context; `undefined` where it has none for them. @internal */
+  kernelKeys(kernel: CryptoKernel): KernelKeys | undefined {
+    this.#assertLive();
+    return this.#transform.kernelKeys(kernel);
+  }
+
+  /** @internal */
+  get disposed(): boolean {
+    return this.#disposed;
   }
 
   /**

@@ -1,4 +1,5 @@
 import { readUint32 } from '../../util/bytes.ts';
+import type { CryptoKernel, KernelKeys } from './crypto-kernel.ts';
 
 /**
  * A cryptographic transform (RFC 3711 §4): encrypts and authenticates packets under session keys. It has no memory: which index a packet
@@ -15,6 +16,8 @@ export interface SrtpTransform {
   openRtcp(datagram: Uint8Array): Uint8Array | undefined;
   /** The E flag and SRTCP index of a datagram, not authenticated yet; `undefined` where it is too short. */
   readRtcpTrailer(datagram: Uint8Array): SrtcpTrailer | undefined;
+  /** The keys for RTP in a kernel, placed there when they are first asked for; `undefined` in a profile that it has no part in, or where it is full. */
+  kernelKeys(kernel: CryptoKernel): KernelKeys | undefined;
   dispose(): void;
 }
 

@@ -106,4 +106,22 @@ describe('the pages of sessions', () => {
     expect(pages.close(2)).toBe('s');
     expect([...pages.pages()]).toEqual([]);
   });
+
+  it('lists the viewers, in one and the same list until one comes or goes', () => {
+    const routes = new Routes();
+    const [a, b] = [routeOf('a/1', { ufrags: ['a'] }), routeOf('b/1', { ufrags: ['b'] })];
+    routes.put(a);
+    const one = routes.viewers();
+    expect(one).toEqual([a]);
+    // An offer or a nomination of somebody who is in it.
+    routes.put({ ...a });
+    routes.addAddress(a, at(5));
+    expect(routes.viewers()).toBe(one);
+    routes.put(b);
+    expect(routes.viewers()).toEqual([a, b]);
+    expect(one).toEqual([a]);
+    routes.remove('a/1');
+    routes.remove('unknown');
+    expect(routes.viewers()).toEqual([b]);
+  });
 });

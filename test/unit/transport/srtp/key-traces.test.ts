@@ -2,6 +2,7 @@ import { createCipheriv, createDecipheriv } from 'node:crypto';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { createTransform } from '../../../../src/transport/srtp/create-transform.ts';
 import { deriveSessionKeys } from '../../../../src/transport/srtp/session-keys.ts';
+import { loadKernel } from '../../../support/kernel.ts';
 import { ALL_PROFILES, rtcpPacket, rtpPacket, testMasterKey } from '../../../support/srtp.ts';
 
 /** Up to this size V8 keeps an array on its heap and copies it about. */
@@ -31,6 +32,8 @@ vi.mock('node:crypto', async (original) => {
   };
 });
 
+const kernel = await loadKernel();
+
 beforeEach(() => {
   made.ciphers.length = 0;
 });
@@ -53,6 +56,7 @@ describe.each(ALL_PROFILES)('%s', (profile) => {
 
   function work(): void {
     const transform = createTransform(profile, deriveSessionKeys(profile, testMasterKey(profile)));
+    transform.kernelKeys(kernel)?.encrypt(new Uint8Array(16));
     const rtp = transform.sealRtp(rtpPacket(5), 12, 5);
     expect(transform.openRtp(rtp, 12, 5)).toEqual(rtpPacket(5));
     const rtcp = transform.sealRtcp(rtcpPacket(), 7);
