@@ -60,6 +60,7 @@ declare class Broadcast {
     /** New keys for everybody, unnoticed (an operator's order). */
     rekeyAll(now: Millis, reason?: 'order' | 'certificate'): void;
     handleTimeout(now: Millis): void;
+    /** May be early, and is never late. */
     nextTimeout(): Millis | undefined;
     pollOutput(): BroadcastOutput | undefined;
     captureIdentity(): IdentitySnapshot;

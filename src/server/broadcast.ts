@@ -48,6 +48,7 @@ import type {
 } from './broadcast-io.ts';
 import { BroadcasterSlot } from './broadcaster-slot.ts';
 import { disposeContexts } from './contexts.ts';
+import { Deadlines } from './deadlines.ts';
 import { hasKeysOfBefore, idOf, MediaLedger } from './media-ledger.ts';
 import { type MediaJob, MediaQueue } from './media-queue.ts';
 import { type OpenedPage, PageBindings, type PageId } from './page-bindings.ts';
@@ -75,7 +76,7 @@ export class Broadcast {
   #protector: MediaProtector = new PlainProtector();
   readonly #sessions = new Map<string, Session>();
   /** When each session wants its next timeout, as of when it was last touched. */
-  readonly #deadlines = new Map<Session, Millis>();
+  readonly #deadlines = new Deadlines<Session>();
   readonly #places: FairShare<string>;
   readonly #routes = new Routes();
   readonly #media: MediaLedger;
@@ -337,11 +338,10 @@ export class Broadcast {
   handleTimeout(now: Millis): void {
     this.#now = now;
     this.#media.handleTimeout(now);
-    for (const [session, deadline] of this.#deadlines) {
-      if (deadline > now) continue;
+    this.#deadlines.pass(now, (session) => {
       session.handleTimeout(now);
       this.#drain(session, now);
-    }
+    });
     this.#returning.admit(now);
     this.#slot.handleTimeout(now);
     this.#room.handleTimeout(now);
@@ -349,15 +349,15 @@ export class Broadcast {
     this.#tellRoom();
   }
 
+  /** May be early, and is never late. */
   nextTimeout(): Millis | undefined {
-    let next =
-      earliest(
-        this.#room.nextTimeout(),
-        this.#slot.nextTimeout(),
-        this.#returning.nextTimeout(),
-        this.#media.nextTimeout(),
-      ) ?? Number.POSITIVE_INFINITY;
-    for (const deadline of this.#deadlines.values()) if (deadline < next) next = deadline;
+    const next = earliest(
+      this.#room.nextTimeout(),
+      this.#slot.nextTimeout(),
+      this.#returning.nextTimeout(),
+      this.#media.nextTimeout(),
+      this.#deadlines.next,
+    );
     return next === Number.POSITIVE_INFINITY ? undefined : next;
   }
 

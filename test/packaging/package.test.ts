@@ -21,7 +21,7 @@ const EXPECTED = [
   /^(README|SECURITY|ARCHITECTURE|CHANGELOG|CONTRIBUTING)\.md$/,
   /^LICENSE$/,
   /^docs\/(decisions\/)?[a-z0-9-]+\.md$/,
-  /^bench\/RESULTS-[a-z-]+\.md$/,
+  /^bench\/RESULTS(-[a-z-]+)?\.md$/,
   /^docs\/(grafana|prometheus)\/[a-z.]+$/,
   /^docs\/screens\/[a-z-]+\.(png|webp)$/,
   /^examples\/[a-z]+\/[a-z]+\.(mjs|html|json)$/,

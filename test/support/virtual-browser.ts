@@ -14,7 +14,7 @@ import { bindingSuccess, parseStun, verifyIntegrity } from '../../src/transport/
 import type { DtlsSrtpKeys } from '../../src/transport/srtp/profile.ts';
 import { SrtpReceiveContext } from '../../src/transport/srtp/receive-context.ts';
 import { SrtpSendContext } from '../../src/transport/srtp/send-context.ts';
-import { toHex } from '../../src/util/bytes.ts';
+import { concat, toHex } from '../../src/util/bytes.ts';
 import type { Millis } from '../../src/util/clock.ts';
 import { type RandomSource, randomBytes } from '../../src/util/rng.ts';
 import { Secret } from '../../src/util/secret.ts';
@@ -24,7 +24,12 @@ import { bindingRequest } from './stun.ts';
 
 const CHECK_INTERVAL: Millis = 500;
 const FRAME_INTERVAL: Millis = 33;
-const PACKETS_PER_FRAME = 3;
+/** Packets of a frame, and bytes that are added to the payload of each. */
+export interface FrameShape {
+  readonly packets: number;
+  readonly padding: number;
+}
+const USUAL_FRAME: FrameShape = { packets: 3, padding: 0 };
 
 type Offer = Extract<ServerMessage, { type: 'offer' }>;
 
@@ -58,6 +63,8 @@ export class VirtualBrowser {
   /** What the token of its page lets it do; everything where it is absent. */
   admission: Admission | undefined;
   readonly knobs: ServerKnobs;
+  /** What it sends as a broadcaster. */
+  readonly frame: FrameShape;
   readonly #identity: DtlsIdentity;
   readonly #rng: RandomSource;
   readonly #server: Address;
@@ -84,6 +91,7 @@ export class VirtualBrowser {
     rekeyInPlace?: boolean;
     /** How its side of the DTLS handshake differs from the usual. */
     knobs?: ServerKnobs;
+    frame?: FrameShape;
   }) {
     this.name = options.name;
     this.rekeyInPlace = options.rekeyInPlace ?? true;
@@ -94,6 +102,7 @@ export class VirtualBrowser {
     this.#ports = options.ports;
     this.#firstSequence = options.firstSequence ?? 1000;
     this.knobs = options.knobs ?? {};
+    this.frame = options.frame ?? USUAL_FRAME;
   }
 
   /** What it shows in every handshake, DER. */
@@ -373,15 +382,16 @@ export class VirtualConnection {
     const keyframe = video.keyframe;
     video.keyframe = false;
     video.timestamp += FRAME_INTERVAL * 90;
-    for (let i = 0; i < PACKETS_PER_FRAME; i++) {
+    const { packets, padding } = this.#browser.frame;
+    for (let i = 0; i < packets; i++) {
       const sequence = video.sequence++;
       const packet = writeRtp({
-        marker: i === PACKETS_PER_FRAME - 1,
+        marker: i === packets - 1,
         payloadType: PAYLOAD_TYPE.vp8,
         sequenceNumber: sequence & 0xffff,
         timestamp: video.timestamp >>> 0,
         ssrc: 0x1000 + this.#number + video.ssrc * 0x100,
-        payload: vp8Payload(keyframe && i === 0, sequence),
+        payload: concat(vp8Payload(keyframe && i === 0, sequence), new Uint8Array(padding)),
       });
       this.#sent.set(sequence & 0xffff, packet);
       this.#protect(packet, sequence);
