@@ -104,6 +104,17 @@ function whenIdle(run: () => void): void {
   else requestIdleCallback(run);
 }
 
+/** What the page throws there is an error of its own, and is reported as one: the visit goes on. */
+function callBack(call: () => void): void {
+  try {
+    call();
+  } catch (error) {
+    queueMicrotask(() => {
+      throw error;
+    });
+  }
+}
+
 class RunningVisit implements Visit {
   readonly #options: ConnectOptions;
   readonly #page: Page;
@@ -113,6 +124,7 @@ class RunningVisit implements Visit {
   readonly #place: Place | undefined;
   readonly #stage: Stage | undefined;
   readonly #listeners = new AbortController();
+  #isOver = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #shown: number | undefined;
 
@@ -206,7 +218,9 @@ class RunningVisit implements Visit {
   }
 
   close(): void {
-    if (this.#listeners.signal.aborted) return;
+    if (this.#isOver) return;
+    // Whoever is called back for this may close again.
+    this.#isOver = true;
     this.#handle({ kind: 'leaving' });
     this.#listeners.abort();
     clearTimeout(this.#timer);
@@ -241,7 +255,7 @@ class RunningVisit implements Visit {
     for (let output = this.#page.pollOutput(); output !== undefined; output = this.#page.pollOutput())
       this.#perform(output);
     clearTimeout(this.#timer);
-    const due = this.#page.nextTimeout();
+    const due = this.#isOver ? undefined : this.#page.nextTimeout();
     if (due !== undefined) {
       const delay = Math.min(Math.max(0, due - monotonicNow()), LONGEST_TIMER_MS);
       this.#timer = setTimeout(() => {
@@ -254,7 +268,7 @@ class RunningVisit implements Visit {
   }
 
   #tell(): void {
-    this.#options.onChange?.(this.state);
+    callBack(() => this.#options.onChange?.(this.state));
   }
 
   #perform(output: PageOutput): void {
@@ -319,7 +333,7 @@ class RunningVisit implements Visit {
     const stream = camera ?? this.#peers.streamOf(peer);
     if (stream === undefined) return;
     this.#stage?.show(camera === undefined ? peer : undefined, stream);
-    this.#options.onStream?.(stream);
+    callBack(() => this.#options.onStream?.(stream));
   }
 
   #closePeer(peer: number): void {
@@ -340,7 +354,7 @@ class RunningVisit implements Visit {
     this.#peers.changeCamera(stream);
     if (this.#page.facts().role === 'broadcaster' && this.#shown !== undefined) {
       this.#stage?.follow(stream);
-      this.#options.onStream?.(stream);
+      callBack(() => this.#options.onStream?.(stream));
     }
     this.#tell();
   }

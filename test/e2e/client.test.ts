@@ -21,8 +21,8 @@ declare global {
 const browser = sharedBrowser();
 const CLIENT = readFileSync(join(ROOT, 'dist/client.js'));
 
-/** Somebody else's site, whose page shows the broadcast of a server elsewhere. Gives its port. */
-async function embed(server: () => string): Promise<number> {
+/** Somebody else's site, whose page shows the broadcast of a server elsewhere, and does this whenever it is called back. Gives its port. */
+async function embed(server: () => string, also = ''): Promise<number> {
   const page =
     () => `<!doctype html><title>x</title><video autoplay muted playsinline></video><script type="module">
     import { connect } from '/client.js';
@@ -33,7 +33,9 @@ async function embed(server: () => string): Promise<number> {
       onStream: (stream) => {
         streams.push(stream);
         document.querySelector('video').srcObject = stream;
+        ${also}
       },
+      onChange: () => { ${also} },
     });
   </script>`;
   const site = createServer((request, response) => {
@@ -82,6 +84,27 @@ describe('rekeycast/client in the page of somebody else', { timeout: 300_000 }, 
     await viewer.driver.evaluate(() => window.visit.close(), undefined);
     await broadcaster.waitForFacts('is alone', ({ viewers }) => viewers === 0);
     expect((await viewer.connections()).map(({ connection }) => connection)).toEqual(['closed']);
+  });
+
+  it('goes on whatever the page throws when it is called back, and can be left from there', async () => {
+    let url = '';
+    const faults = "if (window.leaves) window.visit.close(); throw new Error('of the page');";
+    const port = await embed(() => url, faults);
+    const origin = `http://${LOOPBACK}:${port}`;
+    const broadcast = await prepareBroadcast({ browser: browser(), env: { PUBLIC_ORIGIN: origin } });
+    url = broadcast.tcp.url;
+    const broadcaster = await broadcast.openBroadcaster();
+    const viewer = await browser().openPage(origin, 'embedded');
+    onTestFinished(() => viewer.close());
+    await viewer.waitPlaying(0);
+    const { run } = await broadcast.server.restart(200);
+    await viewer.waitPlaying(run.spawnedAtWall);
+
+    await viewer.driver.evaluate(() => {
+      Object.assign(window, { leaves: true });
+      window.visit.setVolume(1);
+    }, undefined);
+    await broadcaster.waitForFacts('is alone', ({ viewers }) => viewers === 0);
   });
 
   it('is not let in from an origin that the server does not know', async () => {
