@@ -993,7 +993,7 @@ interface Snapshots {
     readonly store: SnapshotStore;
     /** SRTP contexts may be written: without RAM-backed storage, and with `RESUME=strict`, they go nowhere. */
     readonly keepsMedia: boolean;
-    /** Lets another process have the directories, when what is to be audited is on the disk. */
+    /** Lets another process have the directories, when what is to be audited is on the disk. What is written later is refused. */
     close(): Promise<void>;
 }
 

@@ -13,7 +13,7 @@ export interface Snapshots {
   readonly store: SnapshotStore;
   /** SRTP contexts may be written: without RAM-backed storage, and with `RESUME=strict`, they go nowhere. */
   readonly keepsMedia: boolean;
-  /** Lets another process have the directories, when what is to be audited is on the disk. */
+  /** Lets another process have the directories, when what is to be audited is on the disk. What is written later is refused. */
   close(): Promise<void>;
 }
 
@@ -36,8 +36,13 @@ export async function openSnapshots(
   try {
     const left = await takeSnapshots(storage);
     const close = async (): Promise<void> => {
-      await audit.flush();
-      lock.release();
+      try {
+        await audit.flush();
+        // A timer of this process may still write: that must not lie over what the next one writes.
+        store.close?.();
+      } finally {
+        lock.release();
+      }
     };
     return { ...left, store, keepsMedia, close };
   } catch (error) {
