@@ -5,6 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import { createSocket, type Socket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
+import { equalConstantTime } from '../util/bytes.ts';
 import { BatchSender } from './batch-sender.ts';
 import { ownDescriptor } from './own-descriptor.ts';
 import type { FastWay, SendPath, UdpSocket } from './socket.ts';
@@ -96,7 +97,8 @@ async function tryOne(
     }, PATIENCE_MS);
     receiver.on('message', (datagram, { port }) => {
       // Whoever else has sent something here cannot know what is expected.
-      if (port !== socket.port || left[0]?.equals(datagram) !== true) return;
+      const [next] = left;
+      if (port !== socket.port || next === undefined || !equalConstantTime(next, datagram)) return;
       left.shift();
       if (left.length === 0) finish();
     });
