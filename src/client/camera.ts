@@ -238,7 +238,7 @@ export class Camera {
   }
 
   async #exchange(kind: 'audio' | 'video', id: string): Promise<void> {
-    const before = kind === 'video' ? this.#video : this.#audio;
+    const before = this.#trackOf(kind);
     // What is not sent yet has no place in the connection.
     if (before === undefined) return;
     const opening = this.#opening;

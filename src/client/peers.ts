@@ -158,11 +158,9 @@ export class Peers {
  * and opened again takes the place of its old tracks.
  */
 function attach(pc: RTCPeerConnection, camera: MediaStream): void {
-  for (const track of camera.getTracks()) {
-    const sender = pc.getSenders().find((candidate) => candidate.track?.kind === track.kind);
-    if (sender === undefined) pc.addTrack(track, camera);
-    else if (sender.track !== track) void sender.replaceTrack(track);
-  }
+  replaceTracks(pc, camera);
+  const sent = new Set(pc.getSenders().map(({ track }) => track?.kind));
+  for (const track of camera.getTracks()) if (!sent.has(track.kind)) pc.addTrack(track, camera);
 }
 
 function replaceTracks(pc: RTCPeerConnection, camera: MediaStream): void {

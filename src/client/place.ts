@@ -23,24 +23,14 @@ export class Place {
 
   /** The token of the document before, which is gone from the storage then. */
   take(): string | undefined {
-    try {
-      const token = this.#storage().getItem(this.#name) ?? '';
-      this.#storage().removeItem(this.#name);
-      return TOKEN.test(token) ? token : undefined;
-    } catch {
-      return undefined;
-    }
+    const token = this.#takeOut(this.#name);
+    return TOKEN.test(token) ? token : undefined;
   }
 
   /** What was off in the document before: nobody who has turned the microphone off is heard because the page was loaded again. */
   takeSilenced(): readonly Silenced[] {
-    try {
-      const kept = (this.#storage().getItem(this.#nameOfSilenced) ?? '').split(' ');
-      this.#storage().removeItem(this.#nameOfSilenced);
-      return (['audio', 'video'] as const).filter((kind) => kept.includes(kind));
-    } catch {
-      return [];
-    }
+    const kept = this.#takeOut(this.#nameOfSilenced).split(' ');
+    return (['audio', 'video'] as const).filter((kind) => kept.includes(kind));
   }
 
   keep(token: string, silenced: readonly Silenced[] = []): void {
@@ -49,6 +39,16 @@ export class Place {
       this.#storage().setItem(this.#name, token);
     } catch {
       // Full, or forbidden: the next page joins anew.
+    }
+  }
+
+  #takeOut(name: string): string {
+    try {
+      const text = this.#storage().getItem(name) ?? '';
+      this.#storage().removeItem(name);
+      return text;
+    } catch {
+      return '';
     }
   }
 

@@ -376,16 +376,7 @@ export class Broadcast {
 
   /** Protects the next of the media that waits, for some of the viewers. A datagram is a view: it is valid until the next call. @internal */
   sendMedia(send: (datagram: Uint8Array, to: Address) => void): void {
-    const jobs = this.#queue.take();
-    this.#protector.protect(
-      jobs,
-      ({ to }, datagram) => {
-        this.#mediaOut++;
-        send(datagram, to);
-      },
-      this.#protectFailed,
-    );
-    if (jobs.length > 0) this.#noteForwarded();
+    this.#protect(this.#queue.take(), send);
   }
 
   captureIdentity(): IdentitySnapshot {
@@ -750,7 +741,7 @@ export class Broadcast {
         if (!this.#queue.add(output.media, this.#routes.viewers())) this.drops.add('media queue full');
         break;
       case 'send':
-        this.#protect(output.consumer, output.media);
+        this.#protectFor(output.consumer, output.media);
         break;
       case 'producerRtcp':
         for (const route of this.#routesTo(output.producer)) this.#sendRtcp(route, output.packet, now);
@@ -773,31 +764,36 @@ export class Broadcast {
   }
 
   /** What is for one viewer does not wait: it is late already. */
-  #protect(consumer: string, packet: MediaPacket): void {
+  #protectFor(consumer: string, packet: MediaPacket): void {
     const connection = this.#routes.get(consumer)?.connection;
     if (connection === undefined) return;
     const { sendContext: context, remoteAddress: to } = connection.peer;
     if (context === undefined || to === undefined) return;
-    this.#protector.protect([{ connection, context, packet, to }], this.#mediaLeft, this.#protectFailed);
-    this.#noteForwarded();
+    this.#protect([{ connection, context, packet, to }], this.#transmit);
   }
 
   #sendAllMedia(): void {
-    while (!this.#queue.isEmpty) this.sendMedia((datagram, to) => this.#transmit(datagram, to));
+    while (!this.#queue.isEmpty) this.sendMedia(this.#transmit);
   }
 
-  readonly #mediaLeft = ({ to }: MediaJob, datagram: Uint8Array): void => {
-    this.#mediaOut++;
-    this.#transmit(datagram, to);
-  };
-
-  readonly #protectFailed = ({ connection }: MediaJob, error: unknown): void =>
-    this.#event({ event: 'protect-failed', connection: connection.id, reason: String(error) });
+  #protect(jobs: readonly MediaJob[], send: (datagram: Uint8Array, to: Address) => void): void {
+    if (jobs.length === 0) return;
+    this.#protector.protect(
+      jobs,
+      ({ to }, datagram) => {
+        this.#mediaOut++;
+        send(datagram, to);
+      },
+      ({ connection }, error) =>
+        this.#event({ event: 'protect-failed', connection: connection.id, reason: String(error) }),
+    );
+    this.#noteForwarded();
+  }
 
   /** The datagram is a view, which the next batch writes over. */
-  #transmit(datagram: Uint8Array, to: Address): void {
+  readonly #transmit = (datagram: Uint8Array, to: Address): void => {
     this.#outputs.push({ kind: 'transmit', to, datagram: datagram.slice() });
-  }
+  };
 
   #noteForwarded(): void {
     if (this.#forwarded) return;

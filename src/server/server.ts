@@ -357,7 +357,12 @@ class Server implements RunningServer {
 
   async #closeAudit(): Promise<void> {
     this.#audit.note('server-stopped');
-    await Promise.race([this.#storage.audit.flush(), elapsed(FLUSH_PATIENCE_MS)]);
+    await this.#flushAudit();
+  }
+
+  /** What is on record so far, or as much of it as a disk takes that may hang. */
+  #flushAudit(): Promise<unknown> {
+    return within(this.#storage.audit.flush(), FLUSH_PATIENCE_MS);
   }
 
   /** The page and its WebSocket come after the media: their libraries take longer to load than the first packet to leave. */
@@ -389,13 +394,13 @@ class Server implements RunningServer {
     return new DemoDesk({
       works,
       tell: (message) => this.#pages?.tellPresenters(message),
-      note: (action) => {
+      note: async (action) => {
         this.#log.warn(
           { event: 'demo-ordered', action },
           'a visitor has pressed a button of the demonstration',
         );
         this.#audit.note('demo-ordered', { action });
-        return Promise.race([this.#storage.audit.flush(), elapsed(FLUSH_PATIENCE_MS)]);
+        await this.#flushAudit();
       },
       failed: (action, error) =>
         this.#log.error(

@@ -26,7 +26,7 @@ export class StorageLock {
     const options = words === undefined ? {} : { words };
     const locks: DirectoryLock[] = [];
     const problems: unknown[] = [];
-    for (const directory of runtimeDir === undefined ? [stateDir] : [runtimeDir, stateDir]) {
+    for (const directory of directoriesOf(stateDir, runtimeDir)) {
       try {
         locks.push(await DirectoryLock.take(directory, options));
       } catch (cause) {
@@ -46,7 +46,7 @@ export class StorageLock {
 
   /** Whether a process has one of them. */
   static async isHeld({ stateDir, runtimeDir }: StorageLockOptions): Promise<boolean> {
-    const directories = runtimeDir === undefined ? [stateDir] : [runtimeDir, stateDir];
+    const directories = directoriesOf(stateDir, runtimeDir);
     const held = await Promise.all(directories.map((directory) => DirectoryLock.isHeld(directory)));
     return held.includes(true);
   }
@@ -55,3 +55,6 @@ export class StorageLock {
     for (const lock of this.#locks) lock.release();
   }
 }
+
+const directoriesOf = (stateDir: string, runtimeDir: string | undefined): readonly string[] =>
+  runtimeDir === undefined ? [stateDir] : [runtimeDir, stateDir];

@@ -37,9 +37,7 @@ export class KnownOrigins {
   knowsHost(host: string): boolean {
     const name = nameOf(host);
     if (name === undefined) return false;
-    // RFC 6761 §6.3: names below localhost are this machine's as well.
-    const loopback = name === 'localhost' || name.endsWith('.localhost');
-    return loopback || isAddress(name) || this.#names.has(name);
+    return isLocalhost(name) || isAddress(name) || this.#names.has(name);
   }
 
   /** Whether a page of this origin may speak to us, asking for this Host in this way. HTTPS of somebody in front of us who is not trusted to say so is named. */
@@ -49,6 +47,9 @@ export class KnownOrigins {
     );
   }
 }
+
+/** RFC 6761 §6.3: names below localhost are this machine's as well. */
+export const isLocalhost = (name: string): boolean => name === 'localhost' || name.endsWith('.localhost');
 
 function nameOf(host: string): string | undefined {
   const lower = host.toLowerCase();

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { BlockList, isIP } from 'node:net';
+import { isLocalhost } from './origin.ts';
 
 /** Who asks, and for what, as the visitor's browser sees it. */
 export interface Visit {
@@ -125,7 +126,7 @@ const isLoopback = (address: string | undefined): boolean =>
 /** RFC 6761 §6.3. Others can lead here what asks for another name: a tunnel, a name server. */
 const isLoopbackName = (host = ''): boolean => {
   const name = host.toLowerCase().replace(/:\d{1,5}$/, '');
-  return name === 'localhost' || name.endsWith('.localhost') || name === '[::1]' || isLoopback(name);
+  return isLocalhost(name) || name === '[::1]' || isLoopback(name);
 };
 
 /** What proxies and tunnels say of those for whom they ask; browsers say none of it. */

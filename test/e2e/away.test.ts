@@ -1,8 +1,7 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { Broadcast } from '../support/broadcast.ts';
-import { ChromiumBrowser, ThriftyChromium } from '../support/chromium.ts';
-import { FirefoxBrowser } from '../support/firefox.ts';
-import { prepareBroadcast } from '../support/fixture.ts';
+import { ThriftyChromium } from '../support/chromium.ts';
+import { prepareBroadcast, shared, sharedBrowser, sharedFirefox } from '../support/fixture.ts';
 import { hostAddress } from '../support/ports.ts';
 import { smallCamera } from '../support/small-camera.ts';
 import { expectMedia } from '../support/survival.ts';
@@ -21,19 +20,9 @@ declare global {
   }
 }
 
-let chromium: ChromiumBrowser;
-let thrifty: ThriftyChromium;
-let firefox: FirefoxBrowser;
-beforeAll(async () => {
-  chromium = await ChromiumBrowser.launch();
-  thrifty = await ThriftyChromium.launch();
-  firefox = await FirefoxBrowser.launch();
-}, TIMEOUT_MS);
-afterAll(async () => {
-  await firefox?.close();
-  await thrifty?.close();
-  await chromium?.close();
-});
+const chromium = sharedBrowser();
+const thrifty = shared(() => ThriftyChromium.launch());
+const firefox = sharedFirefox();
 
 describe('Chromium and Firefox that watch', { timeout: TIMEOUT_MS }, () => {
   it('keep their place in a tab behind another one, take new keys there, and play when they are looked at', async () => {
@@ -60,9 +49,9 @@ describe('Chromium and Firefox that watch', { timeout: TIMEOUT_MS }, () => {
 
   it('come back by themselves when the computer was asleep for longer than consent lasts', async () => {
     const { viewers } = await watched();
-    for (const browser of [thrifty, firefox]) browser.sleep();
+    for (const browser of [thrifty(), firefox()]) browser.sleep();
     await elapse(ASLEEP_MS);
-    for (const browser of [thrifty, firefox]) browser.wake();
+    for (const browser of [thrifty(), firefox()]) browser.wake();
     const at = Date.now();
     for (const viewer of viewers) {
       await expectMedia(viewer, at);
@@ -73,13 +62,13 @@ describe('Chromium and Firefox that watch', { timeout: TIMEOUT_MS }, () => {
 
 async function watched(): Promise<Broadcast> {
   const broadcast = await prepareBroadcast({
-    browser: chromium,
+    browser: chromium(),
     address: hostAddress(),
     prepare: smallCamera,
   });
   await broadcast.openBroadcaster();
-  await broadcast.openViewer('Chromium viewer', thrifty);
-  await broadcast.openViewer('Firefox viewer', firefox);
+  await broadcast.openViewer('Chromium viewer', thrifty());
+  await broadcast.openViewer('Firefox viewer', firefox());
   return broadcast;
 }
 

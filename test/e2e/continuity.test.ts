@@ -1,6 +1,5 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { FirefoxBrowser } from '../support/firefox.ts';
-import { sharedBrowser, startBroadcast } from '../support/fixture.ts';
+import { describe, expect, it } from 'vitest';
+import { sharedBrowser, sharedFirefox, startBroadcast } from '../support/fixture.ts';
 import { hostAddress } from '../support/ports.ts';
 import { expectMedia, standing } from '../support/survival.ts';
 import type { TestPage } from '../support/test-page.ts';
@@ -11,16 +10,12 @@ const BACK_TIMEOUT_MS = 60_000;
 const SLACK_MS = 250;
 
 const chromium = sharedBrowser();
-let firefox: FirefoxBrowser;
-beforeAll(async () => {
-  firefox = await FirefoxBrowser.launch();
-}, 60_000);
-afterAll(() => firefox?.close());
+const firefox = sharedFirefox();
 
 describe('the continuity panel', { timeout: 180_000 }, () => {
   it('of a Chromium and a Firefox viewer says of kill -9 what was seen from outside, and has the seal in both', async () => {
     const running = await startBroadcast({ browser: chromium(), viewers: 1, address: hostAddress() });
-    running.viewers.push(await running.open('Firefox viewer', firefox));
+    running.viewers.push(await running.open('Firefox viewer', firefox()));
     const before = [];
     for (const viewer of running.viewers) {
       await running.waitConnected(viewer, 'viewer');

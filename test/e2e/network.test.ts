@@ -1,8 +1,6 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { Broadcast } from '../support/broadcast.ts';
-import { ChromiumBrowser } from '../support/chromium.ts';
-import { FirefoxBrowser } from '../support/firefox.ts';
-import { prepareBroadcast } from '../support/fixture.ts';
+import { prepareBroadcast, sharedBrowser, sharedFirefox } from '../support/fixture.ts';
 import { hostAddress } from '../support/ports.ts';
 import { smallCamera } from '../support/small-camera.ts';
 import { expectMedia } from '../support/survival.ts';
@@ -13,16 +11,8 @@ const TIMEOUT_MS = 180_000;
 /** Longer than consent lasts (RFC 7675 §5.1: 30 s). */
 const LOST_MS = 40_000;
 
-let chromium: ChromiumBrowser;
-let firefox: FirefoxBrowser;
-beforeAll(async () => {
-  chromium = await ChromiumBrowser.launch();
-  firefox = await FirefoxBrowser.launch();
-}, TIMEOUT_MS);
-afterAll(async () => {
-  await firefox?.close();
-  await chromium?.close();
-});
+const chromium = sharedBrowser();
+const firefox = sharedFirefox();
 
 describe('Chromium and Firefox that watch', { timeout: TIMEOUT_MS }, () => {
   it('have their picture back by themselves when their address changes, with the WebSocket lost or not', async () => {
@@ -52,14 +42,14 @@ describe('Chromium and Firefox that watch', { timeout: TIMEOUT_MS }, () => {
 /** A broadcast to both browsers, and the addresses from which these get their media now. */
 async function watched(): Promise<{ broadcast: Broadcast; addresses: () => readonly string[] }> {
   const broadcast = await prepareBroadcast({
-    browser: chromium,
+    browser: chromium(),
     address: hostAddress(),
     prepare: smallCamera,
   });
   await broadcast.openBroadcaster();
   const ofBroadcaster = new Set(broadcast.udp.peers);
-  await broadcast.openViewer('Chromium viewer', chromium);
-  await broadcast.openViewer('Firefox viewer', firefox);
+  await broadcast.openViewer('Chromium viewer', chromium());
+  await broadcast.openViewer('Firefox viewer', firefox());
   return { broadcast, addresses: () => broadcast.udp.peers.filter((address) => !ofBroadcaster.has(address)) };
 }
 

@@ -1,8 +1,7 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { askServer } from '../../src/cli/admin-client.ts';
 import type { Broadcast } from '../support/broadcast.ts';
-import { FirefoxBrowser } from '../support/firefox.ts';
-import { prepareBroadcast, sharedBrowser, startBroadcast } from '../support/fixture.ts';
+import { prepareBroadcast, sharedBrowser, sharedFirefox, startBroadcast } from '../support/fixture.ts';
 import { hostAddress } from '../support/ports.ts';
 import { expectMedia } from '../support/survival.ts';
 import type { TestPage } from '../support/test-page.ts';
@@ -311,15 +310,11 @@ describe('who watches', { timeout: 300_000 }, () => {
 });
 
 describe('Firefox', { timeout: 300_000 }, () => {
-  let firefox: FirefoxBrowser;
-  beforeAll(async () => {
-    firefox = await FirefoxBrowser.launch();
-  }, 60_000);
-  afterAll(() => firefox?.close());
+  const firefox = sharedFirefox();
 
   it('shows the devices before going live, and its viewers go on while it mutes and darkens', async () => {
     const running = await prepareBroadcast({ browser: browser(), address: hostAddress() });
-    const page = await running.open('Firefox broadcaster', firefox);
+    const page = await running.open('Firefox broadcaster', firefox());
     running.setBroadcaster(page);
     await running.waitConnected(page, 'broadcaster');
     const viewer = await running.openViewer('Chromium viewer');

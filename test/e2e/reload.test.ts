@@ -1,7 +1,6 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { Broadcast } from '../support/broadcast.ts';
-import { FirefoxBrowser } from '../support/firefox.ts';
-import { prepareBroadcast, sharedBrowser, startBroadcast } from '../support/fixture.ts';
+import { prepareBroadcast, sharedBrowser, sharedFirefox, startBroadcast } from '../support/fixture.ts';
 import { hostAddress } from '../support/ports.ts';
 import { smallCamera } from '../support/small-camera.ts';
 import type { TestPage } from '../support/test-page.ts';
@@ -105,11 +104,7 @@ describe('a page that is loaded again', { timeout: 120_000 }, () => {
 });
 
 describe('a page that is loaded again in Firefox', { timeout: 240_000 }, () => {
-  let firefox: FirefoxBrowser;
-  beforeAll(async () => {
-    firefox = await FirefoxBrowser.launch();
-  }, 120_000);
-  afterAll(() => firefox?.close());
+  const firefox = sharedFirefox();
 
   it('is in its place again, the broadcaster and a viewer, and the others watch on', async () => {
     const running = await prepareBroadcast({
@@ -117,9 +112,9 @@ describe('a page that is loaded again in Firefox', { timeout: 240_000 }, () => {
       address: hostAddress(),
       prepare: smallCamera,
     });
-    const broadcaster = await running.openBroadcaster('broadcaster', firefox);
+    const broadcaster = await running.openBroadcaster('broadcaster', firefox());
     const watching = await running.openViewer('Chromium viewer');
-    const viewer = await running.openViewer('Firefox viewer', firefox);
+    const viewer = await running.openViewer('Firefox viewer', firefox());
     for (const [page, role] of [
       [viewer, 'viewer'],
       [broadcaster, 'broadcaster'],

@@ -1,8 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { Broadcast } from '../support/broadcast.ts';
-import { ChromiumBrowser } from '../support/chromium.ts';
-import { FirefoxBrowser } from '../support/firefox.ts';
-import { startBroadcast } from '../support/fixture.ts';
+import { sharedBrowser, sharedFirefox, startBroadcast } from '../support/fixture.ts';
 import { hostAddress } from '../support/ports.ts';
 import { screenFlaws, watchScreen } from '../support/screen.ts';
 import { smallCamera } from '../support/small-camera.ts';
@@ -12,33 +10,25 @@ import { expectSurvival } from '../support/survival.ts';
 const OUTAGES_MS = [200, 1_000, 5_000, 15_000, 60_000];
 const LAUNCH_TIMEOUT_MS = 240_000;
 
-let chromium: ChromiumBrowser;
-let firefox: FirefoxBrowser;
-beforeAll(async () => {
-  chromium = await ChromiumBrowser.launch();
-  firefox = await FirefoxBrowser.launch();
-}, LAUNCH_TIMEOUT_MS);
-afterAll(async () => {
-  await firefox?.close();
-  await chromium?.close();
-});
+const chromium = sharedBrowser();
+const firefox = sharedFirefox();
 
 describe('Chromium and Firefox, each of which broadcasts to both', { timeout: 300_000 }, () => {
   const scenes: Broadcast[] = [];
 
   // Two servers at the same time: the minutes without one are waited once.
   beforeAll(async () => {
-    for (const [name, browser] of Object.entries({ Chromium: chromium, Firefox: firefox })) {
+    for (const [name, browser] of Object.entries({ Chromium: chromium(), Firefox: firefox() })) {
       const scene = await Broadcast.prepare({
-        browser: chromium,
+        browser: chromium(),
         address: hostAddress(),
         record: true,
         prepare: smallCamera,
       });
       scenes.push(scene);
       await scene.openBroadcaster(`${name} that broadcasts`, browser);
-      await scene.openViewer(`Chromium that watches ${name}`, chromium);
-      await scene.openViewer(`Firefox that watches ${name}`, firefox);
+      await scene.openViewer(`Chromium that watches ${name}`, chromium());
+      await scene.openViewer(`Firefox that watches ${name}`, firefox());
     }
     for (const page of scenes.flatMap(({ pages }) => pages)) await watchScreen(page);
   }, LAUNCH_TIMEOUT_MS);
@@ -84,7 +74,7 @@ async function expectNothingSeen(scene: Broadcast, downMs: number): Promise<void
 
 describe('a broadcaster and two viewers', { timeout: 180_000 }, () => {
   it('go on after a planned stop, which ends the process cleanly', async () => {
-    const running = await startBroadcast({ browser: chromium });
+    const running = await startBroadcast({ browser: chromium() });
     await expectSurvival(running, async () => {
       const { exit } = await running.server.kill('SIGTERM');
       expect(exit).toEqual({ code: 0, signal: null });
@@ -93,7 +83,7 @@ describe('a broadcaster and two viewers', { timeout: 180_000 }, () => {
   });
 
   it('go on after ten restarts in a row', async () => {
-    const running = await startBroadcast({ browser: chromium, record: true });
+    const running = await startBroadcast({ browser: chromium(), record: true });
     for (let i = 1; i <= 10; i++) {
       await expectSurvival(running, () => running.server.restart(200));
     }

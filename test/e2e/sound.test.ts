@@ -1,8 +1,6 @@
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { askServer } from '../../src/cli/admin-client.ts';
-import { ChromiumBrowser } from '../support/chromium.ts';
-import { FirefoxBrowser } from '../support/firefox.ts';
-import { prepareBroadcast } from '../support/fixture.ts';
+import { prepareBroadcast, sharedBrowser, sharedFirefox } from '../support/fixture.ts';
 import { hostAddress } from '../support/ports.ts';
 import { screenFlaws, watchScreen } from '../support/screen.ts';
 import { smallCamera } from '../support/small-camera.ts';
@@ -22,16 +20,8 @@ declare global {
   }
 }
 
-let chromium: ChromiumBrowser;
-let firefox: FirefoxBrowser;
-beforeAll(async () => {
-  chromium = await ChromiumBrowser.launch();
-  firefox = await FirefoxBrowser.launch();
-}, TIMEOUT_MS);
-afterAll(async () => {
-  await firefox?.close();
-  await chromium?.close();
-});
+const chromium = sharedBrowser();
+const firefox = sharedFirefox();
 
 /** Runs in the page. */
 function listen(): void {
@@ -58,11 +48,15 @@ const loudestIs = (page: TestPage): Promise<boolean> =>
 it('ordered keys are not heard or seen in Chromium nor Firefox: the old sound plays until it is faded into the new one', {
   timeout: TIMEOUT_MS,
 }, async () => {
-  const running = await prepareBroadcast({ browser: chromium, address: hostAddress(), prepare: smallCamera });
+  const running = await prepareBroadcast({
+    browser: chromium(),
+    address: hostAddress(),
+    prepare: smallCamera,
+  });
   await running.openBroadcaster();
   const viewers = [
-    await running.openViewer('Chromium viewer', chromium),
-    await running.openViewer('Firefox viewer', firefox),
+    await running.openViewer('Chromium viewer', chromium()),
+    await running.openViewer('Firefox viewer', firefox()),
   ];
   for (const viewer of viewers) {
     await viewer.click(/^unmute$/);

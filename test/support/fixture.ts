@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, onTestFinished } from 'vitest';
 import { Broadcast, type BroadcastOptions } from './broadcast.ts';
 import { ChromiumBrowser, type ChromiumOptions } from './chromium.ts';
+import { FirefoxBrowser } from './firefox.ts';
 import { type ServerOptions, ServerProcess } from './process.ts';
 
 const LAUNCH_TIMEOUT_MS = 300_000;
@@ -37,10 +38,19 @@ export async function prepareServer(options: ServerOptions = {}): Promise<Server
 }
 
 /** One Chromium for all tests of a file. */
-export function sharedBrowser(options?: ChromiumOptions): () => ChromiumBrowser {
-  let browser: ChromiumBrowser | undefined;
+export const sharedBrowser = (options?: ChromiumOptions): (() => ChromiumBrowser) =>
+  shared(() => ChromiumBrowser.launch(options));
+
+/** One Firefox for all tests of a file. */
+export const sharedFirefox = (): (() => FirefoxBrowser) => shared(() => FirefoxBrowser.launch());
+
+/** One of a browser for all tests of a file. */
+export function shared<Browser extends { close(): Promise<void> }>(
+  launch: () => Promise<Browser>,
+): () => Browser {
+  let browser: Browser | undefined;
   beforeAll(async () => {
-    browser = await ChromiumBrowser.launch(options);
+    browser = await launch();
   }, LAUNCH_TIMEOUT_MS);
   afterAll(() => browser?.close());
   return () => {

@@ -4,8 +4,9 @@
  *
  *   1. install()   a receiver's authentication key → SHA-1's state after each pad of HMAC, in its record; the key is zeroed
  *   2. counters()  the counter blocks of one packet for one receiver, which node:crypto makes keystream of, in their place
- *   3. seal()      one packet for four receivers: payload xor keystream, tag; the keystream is zeroed
- *   4. remove()    the record is zeroed
+ *   3. seal()      one packet for four receivers: payload xor keystream, tag
+ *   4. wipe()      counter blocks and keystream are zeroed
+ *   5. remove()    the record is zeroed
  *
  * There are no pointers from outside: the caller gives numbers of records and slots, and addresses are made here.
  */
