@@ -1,4 +1,5 @@
 import { type Cipher, createCipheriv, type KeyObject } from 'node:crypto';
+import { release } from '../../util/release.ts';
 import { wipe } from '../../util/secret.ts';
 
 /** Packets that are sealed before the places of the first are used again. */
@@ -131,8 +132,9 @@ export class CryptoKernel {
       this.#views[blocks] ??= this.#memory.subarray(this.#counters, this.#counters + blocks * 16);
       const keystream = keys.encrypt(this.#views[blocks]);
       this.#memory.set(keystream, at);
-      wipe(keystream);
       this.#keystreamUsed += keystream.length;
+      wipe(keystream);
+      release(keystream);
     } finally {
       this.#exports.wipe(this.#counters, blocks * 16);
     }
