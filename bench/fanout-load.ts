@@ -1,27 +1,16 @@
-import { createSocket, type Socket } from 'node:dgram';
-import { once } from 'node:events';
 import { parseArgs } from 'node:util';
-import { SUBPROTOCOL } from '../src/signaling/protocol.ts';
-import { classifyDatagram } from '../src/transport/demux.ts';
-import { secureRandom } from '../src/util/rng.ts';
 import { testIdentity } from '../test/support/dtls-identity.ts';
 import { LOOPBACK } from '../test/support/ports.ts';
-import { type FrameShape, VirtualBrowser } from '../test/support/virtual-browser.ts';
-import { elapse, until } from '../test/support/wait.ts';
-import { WsClient } from '../test/support/ws-client.ts';
+import { type Counts, openPages, Page } from './fanout-page.ts';
+import { openSieved, type SievedSocket } from './fanout-sieve.ts';
 
 /**
  * The load of `bench/fanout.ts`, a process of its own: the broadcaster, viewers with ICE, DTLS and SRTP over real sockets, or sockets that only
- * listen, for programs that know nothing of either.
+ * listen, for programs that know nothing of either. Of media one packet in sixteen comes to the process, which decrypts it; the kernel counts the others.
  */
 
-/** Every so many of the viewers decrypt what they get; the others count it. */
-const SAMPLE = 25;
-const AT_ONCE = 4;
-/** A page that has no keys by then leaves, and another comes in its place. */
-const PATIENCE_MS = 10_000;
-const ATTEMPTS = 20;
-const TICK_MS = 5;
+/** Pages that are brought up at a time: somewhat less than the server makes handshakes with. */
+const AT_ONCE = '48';
 
 const { values: options } = parseArgs({
   options: {
@@ -29,138 +18,60 @@ const { values: options } = parseArgs({
     url: { type: 'string', default: '' },
     udp: { type: 'string', default: '0' },
     count: { type: 'string', default: '1' },
+    every: { type: 'string', default: '16' },
     packets: { type: 'string', default: '8' },
     bytes: { type: 'string', default: '1100' },
+    /** Milliseconds from a frame to the next. */
+    interval: { type: 'string', default: String(1_000 / 30) },
+    'at-once': { type: 'string', default: AT_ONCE },
   },
 });
 
-/** What the viewers have had so far. */
-const counts = { datagrams: 0, sampled: 0, decrypted: 0 };
-
-class Page {
-  readonly browser: VirtualBrowser;
-  readonly #sampled: boolean;
-  readonly #sockets = new Map<number, Socket>();
-  #ws: WsClient | undefined;
-  #heard = 0;
-
-  constructor(
-    name: string,
-    identity: Awaited<ReturnType<typeof testIdentity>>,
-    sampled: boolean,
-    frame?: FrameShape,
-  ) {
-    const port = Number(options.udp);
-    this.#sampled = sampled;
-    this.browser = new VirtualBrowser({
-      name,
-      ip: LOOPBACK,
-      identity,
-      rng: secureRandom,
-      server: { ip: LOOPBACK, port },
-      ports: {
-        transmit: (from, datagram) => {
-          if (pages.has(this)) this.#socket(from.port).send(datagram, port, LOOPBACK);
-        },
-        say: (message) => this.#ws?.say(message),
-      },
-      knobs: { profile: 'AES_CM_128_HMAC_SHA1_80' },
-      ...(frame === undefined ? {} : { frame }),
-    });
-  }
-
-  /** Whether it has keys. */
-  async open(): Promise<boolean> {
-    this.#ws = await until('the WebSocket opens', () =>
-      WsClient.connect(options.url, { protocols: [SUBPROTOCOL] }),
-    );
-    this.#ws.say({ type: 'join', capabilities: { rekeyInPlace: true } });
-    const deadline = performance.now() + PATIENCE_MS;
-    while (this.browser.current?.connected !== true && performance.now() < deadline) await elapse(TICK_MS);
-    return this.browser.current?.connected === true;
-  }
-
-  leave(): void {
-    this.#ws?.say({ type: 'leave' });
-    this.#ws?.close();
-    for (const socket of this.#sockets.values()) socket.close();
-  }
-
-  tick(now: number): void {
-    const messages = this.#ws?.messages ?? [];
-    while (this.#heard < messages.length) this.browser.handleMessage(messages[this.#heard++]!, now);
-    this.browser.tick(now);
-  }
-
-  #socket(port: number): Socket {
-    const known = this.#sockets.get(port);
-    if (known !== undefined) return known;
-    const socket = createSocket('udp4');
-    socket.on('message', (datagram) => this.#receive(new Uint8Array(datagram), port));
-    socket.on('error', () => undefined);
-    this.#sockets.set(port, socket);
-    return socket;
-  }
-
-  #receive(datagram: Uint8Array, port: number): void {
-    const isMedia = classifyDatagram(datagram) === 'srtp';
-    if (isMedia) counts.datagrams++;
-    if (isMedia && !this.#sampled) return;
-    const { current } = this.browser;
-    const before = current?.received.size ?? 0;
-    this.browser.handleDatagram({ ip: LOOPBACK, port }, datagram, performance.now());
-    if (!isMedia) return;
-    counts.sampled++;
-    counts.decrypted += (current?.received.size ?? 0) - before;
-  }
-}
-
-const pages = new Set<Page>();
-
-async function open(count: number, frame?: FrameShape): Promise<void> {
-  const identity = await testIdentity();
-  setInterval(() => {
-    const now = performance.now();
-    for (const page of pages) page.tick(now);
-  }, TICK_MS);
-  const openOne = async (number: number): Promise<void> => {
-    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-      const page = new Page(`page ${number}`, identity, number % SAMPLE === 0, frame);
-      pages.add(page);
-      if (await page.open()) return;
-      pages.delete(page);
-      page.leave();
-    }
-    throw new Error('a page gets no keys, however often it tries');
-  };
-  for (let first = 0; first < count; first += AT_ONCE)
-    await Promise.all(Array.from({ length: Math.min(AT_ONCE, count - first) }, (_, i) => openOne(first + i)));
-}
-
-async function listen(count: number): Promise<number[]> {
-  const ports: number[] = [];
-  for (let i = 0; i < count; i++) {
-    const socket = createSocket('udp4');
-    socket.on('message', () => counts.datagrams++);
-    socket.bind(0, LOOPBACK);
-    await once(socket, 'listening');
-    ports.push(socket.address().port);
-  }
-  return ports;
-}
-
+const counts: Counts = { datagrams: 0, sampled: 0, decrypted: 0, resent: 0 };
 const count = Number(options.count);
+const every = Number(options.every);
+const at = { url: options.url, udpPort: Number(options.udp), identity: await testIdentity() };
+/** Of the source; it may be told to go faster. */
+const frame = {
+  packets: Number(options.packets),
+  padding: Number(options.bytes) - 16,
+  interval: Number(options.interval),
+};
+let dropped = (): number => 0;
+
 switch (options.role) {
   case 'source':
-    await open(1, { packets: Number(options.packets), padding: Number(options.bytes) - 16 });
+    await openPages(1, 1, () => new Page({ ...at, name: 'source', frame }));
     process.send?.({ ready: true });
     break;
-  case 'viewers':
-    await open(count);
+  case 'viewers': {
+    const pages = await openPages(
+      count,
+      Number(options['at-once']),
+      (number) => new Page({ ...at, name: `page ${number}`, every, counts }),
+    );
+    dropped = () => sum(pages.map((page) => page.dropped));
     process.send?.({ ready: true });
     break;
-  default:
-    process.send?.({ ready: true, ports: await listen(count) });
+  }
+  default: {
+    const sockets = Array.from({ length: count }, (_, i) => sink(i));
+    dropped = () => sum(sockets.map((socket) => socket.dropped()));
+    process.send?.({ ready: true, ports: sockets.map(({ port }) => port) });
+  }
 }
-process.on('message', () => process.send?.(counts));
+process.on('message', (message: { readonly interval?: number }) => {
+  if (message.interval !== undefined) frame.interval = message.interval;
+  else process.send?.({ ...counts, datagrams: counts.sampled + dropped() });
+});
 process.on('disconnect', () => process.exit());
+
+function sink(number: number): SievedSocket {
+  const opened = openSieved(LOOPBACK, { every, remainder: number % every, always: [] });
+  opened.socket.on('message', () => counts.sampled++);
+  return opened;
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}

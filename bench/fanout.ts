@@ -1,14 +1,15 @@
-import { type ChildProcess, execFileSync, fork } from 'node:child_process';
+import { type ChildProcess, execFile, execFileSync, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { parseArgs, promisify } from 'node:util';
 import { askServer } from '../src/cli/admin-client.ts';
 import { serverFacts } from '../src/observability/facts.ts';
 import { median } from '../test/support/gaps.ts';
 import { BUILT_SERVER, ROOT, ServerProcess } from '../test/support/process.ts';
 import { elapse, until } from '../test/support/wait.ts';
+import type { Counts } from './fanout-page.ts';
 import { machine } from './table.ts';
 
 /**
@@ -20,7 +21,10 @@ import { machine } from './table.ts';
 const USAGE =
   'usage: npm run bench:fanout -- [--viewers <n,n>] [--seconds <n>] [--repeat <n>] [--packets <a frame>] [--ways <way,way>]';
 const BYTES = 1_100;
-const SETTLE_MS = 2_000;
+const SETTLE_MS = 3_000;
+const FRAME_MS = 1_000 / 30;
+/** While viewers come: who is there already need not be fed at full speed. */
+const SLOW_FRAME_MS = 500;
 /** What a viewer of a good picture gets in a second. */
 const PACKETS_PER_SECOND = 250;
 const C_WAYS = ['c-sendto', 'c-sendmmsg'] as const;
@@ -111,11 +115,19 @@ async function measureServer(way: Way, viewers: number): Promise<Measured> {
     if (chosen.path !== (way === 'plain' ? 'dgram' : way))
       throw new Error(`${way} is not to be had here: ${chosen.why}`);
     const at = ['--url', server.url, '--udp', String(server.udpPort)];
-    loads.push(
-      await load(['--role', 'source', '--packets', options.packets, '--bytes', String(BYTES), ...at]),
-    );
+    const shape = [
+      '--packets',
+      options.packets,
+      '--bytes',
+      String(BYTES),
+      '--interval',
+      String(SLOW_FRAME_MS),
+    ];
+    const source = await load(['--role', 'source', ...shape, ...at]);
+    loads.push(source);
     const audience = await load(['--role', 'viewers', '--count', String(viewers), ...at]);
     loads.push(audience);
+    source.send({ interval: FRAME_MS });
     await elapse(SETTLE_MS);
     const before = await look(server, audience);
     await elapse(seconds * 1_000);
@@ -137,8 +149,16 @@ async function measureC(way: Way, viewers: number): Promise<Measured> {
   const sink = await load(['--role', 'sink', '--count', String(viewers)]);
   try {
     const args = [way.slice(2), options.seconds, options.packets, String(BYTES), ...sink.ports.map(String)];
-    const [packets, nanoseconds] = execFileSync(program!, args, { encoding: 'utf8' }).split(' ').map(Number);
-    return { nanoseconds: nanoseconds!, packets: packets!, arrived: Number.NaN, decrypted: Number.NaN };
+    // Not waited for in a way that would hold up this process: it has to hear of the load's end.
+    const { stdout } = await promisify(execFile)(program!, args, { encoding: 'utf8' });
+    const [packets, nanoseconds] = stdout.split(' ').map(Number);
+    const { datagrams } = await countedBy(sink);
+    return {
+      nanoseconds: nanoseconds!,
+      packets: packets!,
+      arrived: datagrams / packets!,
+      decrypted: Number.NaN,
+    };
   } finally {
     sink.kill();
   }
@@ -149,10 +169,14 @@ async function look(server: ServerProcess, audience: ChildProcess) {
   const answer = await askServer(server.adminSocket, { command: 'status' });
   if (answer.kind !== 'answer' || !answer.response.ok) throw new Error('the server does not answer');
   const { mediaOut } = serverFacts.parse(answer.response.facts).traffic;
+  return { mediaOut, cpu: cpuOf(server.run.pid), ...(await countedBy(audience)) };
+}
+
+async function countedBy(audience: ChildProcess): Promise<Counts> {
   const counted = once(audience, 'message');
-  audience.send('count');
-  const [counts] = (await counted) as [{ datagrams: number; sampled: number; decrypted: number }];
-  return { mediaOut, cpu: cpuOf(server.run.pid), ...counts };
+  audience.send({});
+  const [counts] = (await counted) as [Counts];
+  return counts;
 }
 
 /** Nanoseconds on a processor, of all threads (the kernel's Documentation/scheduler/sched-stats). */

@@ -1,7 +1,7 @@
 import * as sdpTransform from 'sdp-transform';
 import { PAYLOAD_TYPE } from '../../src/room/media.ts';
 import { parseRtp, writeRtp } from '../../src/rtp/packet.ts';
-import { parseRtcp, writeRtcp } from '../../src/rtp/rtcp.ts';
+import { parseRtcp, type RtcpPacket, writeRtcp } from '../../src/rtp/rtcp.ts';
 import type { Admission } from '../../src/signaling/admission.ts';
 import type { ClientMessage, PagePosition, Role, ServerMessage } from '../../src/signaling/protocol.ts';
 import type { Address } from '../../src/transport/address.ts';
@@ -24,10 +24,14 @@ import { bindingRequest } from './stun.ts';
 
 const CHECK_INTERVAL: Millis = 500;
 const FRAME_INTERVAL: Millis = 33;
+/** Of frames that have become late, what is made up for. */
+const MAX_BEHIND: Millis = 50;
 /** Packets of a frame, and bytes that are added to the payload of each. */
 export interface FrameShape {
   readonly packets: number;
   readonly padding: number;
+  /** From one to the next; looked at for each. */
+  readonly interval?: Millis;
 }
 const USUAL_FRAME: FrameShape = { packets: 3, padding: 0 };
 
@@ -65,6 +69,8 @@ export class VirtualBrowser {
   readonly knobs: ServerKnobs;
   /** What it sends as a broadcaster. */
   readonly frame: FrameShape;
+  /** From one connectivity check to the next. */
+  readonly checkInterval: Millis;
   readonly #identity: DtlsIdentity;
   readonly #rng: RandomSource;
   readonly #server: Address;
@@ -92,6 +98,7 @@ export class VirtualBrowser {
     /** How its side of the DTLS handshake differs from the usual. */
     knobs?: ServerKnobs;
     frame?: FrameShape;
+    checkInterval?: Millis;
   }) {
     this.name = options.name;
     this.rekeyInPlace = options.rekeyInPlace ?? true;
@@ -103,6 +110,7 @@ export class VirtualBrowser {
     this.#firstSequence = options.firstSequence ?? 1000;
     this.knobs = options.knobs ?? {};
     this.frame = options.frame ?? USUAL_FRAME;
+    this.checkInterval = options.checkInterval ?? CHECK_INTERVAL;
   }
 
   /** What it shows in every handshake, DER. */
@@ -167,9 +175,14 @@ export class VirtualBrowser {
     }
   }
 
-  /** Sends one frame and the checks that are due. */
+  /** Sends the frame and the checks that are due. */
   tick(now: Millis): void {
     for (const connection of this.connections.values()) connection.tick(now);
+  }
+
+  /** When the next {@link tick} has something to do. */
+  nextTimeout(): Millis {
+    return Math.min(...[...this.connections.values()].map((connection) => connection.nextTimeout()));
   }
 
   /** The broadcaster's numbering leaps ahead, as behind an encoder that was held up. */
@@ -306,7 +319,7 @@ export class VirtualConnection {
     this.#dtls?.handleTimeout(now);
     this.#drainDtls();
     if (now >= this.#checkAt) {
-      this.#checkAt = now + (this.connected ? CHECK_INTERVAL : 50);
+      this.#checkAt = now + (this.connected ? this.#browser.checkInterval : 50);
       this.#out(
         bindingRequest({
           transactionId: randomBytes(this.#browser.rng, 12),
@@ -319,9 +332,21 @@ export class VirtualConnection {
       );
     }
     if (this.role === 'broadcaster' && now >= this.#frameAt) {
-      this.#frameAt = now + FRAME_INTERVAL;
+      this.#frameAt = this.#nextFrame(now);
       this.#sendFrame();
     }
+  }
+
+  nextTimeout(): Millis {
+    const frameAt = this.role === 'broadcaster' ? this.#frameAt : Number.POSITIVE_INFINITY;
+    return Math.min(this.#dtls?.nextTimeout() ?? Number.POSITIVE_INFINITY, this.#checkAt, frameAt);
+  }
+
+  /** An interval that is asked for is kept on average, as long as nothing holds up the process: a timer of a millisecond or two is often late. */
+  #nextFrame(now: Millis): Millis {
+    const { interval } = this.#browser.frame;
+    if (interval === undefined) return now + FRAME_INTERVAL;
+    return Math.max(this.#frameAt + interval, now - MAX_BEHIND);
   }
 
   /** As every full agent does, on the port that it was asked on (RFC 8445 §7.3). */
@@ -454,10 +479,14 @@ export class VirtualConnection {
 
   /** A receiver report, and a NACK for what is asked. */
   report(nack: readonly number[], ssrc: number): void {
-    const compound = writeRtcp([
+    this.sendRtcp([
       { type: 'receiverReport', ssrc: 7, reports: [] },
       ...(nack.length === 0 ? [] : [{ type: 'nack' as const, sender: 7, media: ssrc, sequences: nack }]),
     ]);
+  }
+
+  sendRtcp(packets: readonly RtcpPacket[]): void {
+    const compound = writeRtcp(packets);
     const datagram = this.#send?.protectRtcp(compound);
     if (datagram !== undefined) this.#out(datagram);
   }

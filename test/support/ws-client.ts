@@ -16,9 +16,13 @@ export class WsClient {
   closeCode: number | undefined;
   readonly #socket: WebSocket;
 
-  private constructor(socket: WebSocket) {
+  private constructor(socket: WebSocket, heard?: (message: ServerMessage) => void) {
     this.#socket = socket;
-    socket.on('message', (data) => this.messages.push(JSON.parse(String(data)) as ServerMessage));
+    socket.on('message', (data) => {
+      const message = JSON.parse(String(data)) as ServerMessage;
+      this.messages.push(message);
+      heard?.(message);
+    });
     socket.on('close', (code) => {
       this.closeCode = code;
     });
@@ -34,6 +38,8 @@ export class WsClient {
       protocols?: string[];
       origin?: string;
       headers?: Readonly<Record<string, string>>;
+      /** Is told each message as it comes. */
+      heard?: (message: ServerMessage) => void;
     } = {},
   ): Promise<WsClient> {
     const { token, access, origin = new URL(url).origin, headers = {} } = options;
@@ -48,7 +54,7 @@ export class WsClient {
       origin,
       headers: { ...headers },
     });
-    const client = new WsClient(socket);
+    const client = new WsClient(socket, options.heard);
     await once(socket, 'open');
     return client;
   }
