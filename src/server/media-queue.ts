@@ -42,7 +42,9 @@ export class MediaQueue {
   #next = 0;
   /** Used again and again: one for each packet and viewer would be most of the garbage there is. */
   readonly #pool: MediaJob[] = [];
+  /** As many of them as there are jobs: its length changes as seldom as that number, since an array that was emptied has lost its memory. */
   readonly #jobs: MediaJob[] = [];
+  #count = 0;
 
   get isEmpty(): boolean {
     return this.#waiting.length === 0 && this.#next >= this.#viewers.length;
@@ -66,8 +68,9 @@ export class MediaQueue {
 
   /** The next packets for the next viewers, under the keys that they have now. The list is valid until the next call. */
   take(): readonly MediaJob[] {
-    this.#jobs.length = 0;
-    while (this.#jobs.length === 0 && !this.isEmpty) this.#takeSome();
+    this.#count = 0;
+    while (this.#count === 0 && !this.isEmpty) this.#takeSome();
+    if (this.#jobs.length > this.#count) this.#jobs.length = this.#count;
     return this.#jobs;
   }
 
@@ -83,18 +86,13 @@ export class MediaQueue {
     if (context === undefined || to === undefined) return;
     for (const { packet, without } of this.#packets) {
       if (without?.has(connection.id) === true) continue;
-      const job = this.#pool[this.#jobs.length];
-      if (job === undefined) {
-        const made = { connection, context, packet, to };
-        this.#pool.push(made);
-        this.#jobs.push(made);
-      } else {
-        job.connection = connection;
-        job.context = context;
-        job.packet = packet;
-        job.to = to;
-        this.#jobs.push(job);
-      }
+      const job = this.#pool[this.#count] ?? { connection, context, packet, to };
+      this.#pool[this.#count] = job;
+      job.connection = connection;
+      job.context = context;
+      job.packet = packet;
+      job.to = to;
+      this.#jobs[this.#count++] = job;
     }
   }
 

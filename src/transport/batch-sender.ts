@@ -63,8 +63,13 @@ export class BatchSender {
   #segments: boolean;
   readonly #datagrams: Uint8Array[] = [];
   readonly #to: Address[] = [];
+  #count = 0;
   /** By message, the first of its datagrams. */
   readonly #firsts: number[] = [];
+  #messages = 0;
+  /** To whom the last datagram goes, and where that is: several to one receiver follow each other. */
+  #last: Address | undefined;
+  #lastAddress: Uint8Array | undefined;
   /** Size of the segments of the last message; zero where it takes no more. */
   #segmentBytes = 0;
 
@@ -92,14 +97,14 @@ export class BatchSender {
   add(datagram: Uint8Array, to: Address): boolean {
     const address = this.#addressOf(to);
     if (address === undefined || datagram.length > COPY_BYTES) return false;
-    if (this.#datagrams.length === BATCH) this.flush();
-    const number = this.#datagrams.length;
+    if (this.#count === BATCH) this.flush();
+    const number = this.#count++;
     const lasting = this.#lasting(datagram, number);
-    if (this.#joins(lasting, to)) {
+    if (this.#joins(lasting, to, number)) {
       if (lasting.length < this.#segmentBytes) this.#segmentBytes = 0;
     } else this.#begin(lasting, address, number);
-    this.#datagrams.push(lasting);
-    this.#to.push(to);
+    this.#datagrams[number] = lasting;
+    this.#to[number] = to;
     const vector = VECTORS + number * VECTOR_BYTES;
     this.#pointer(vector, this.#memories.get(lasting.buffer)! + lasting.byteOffset);
     this.#view.setUint32(vector + 8, lasting.length, true);
@@ -108,12 +113,12 @@ export class BatchSender {
 
   /** Sends what was taken. */
   flush(): void {
-    while (this.#firsts.length > 0) this.#send();
+    while (this.#messages > 0) this.#send();
   }
 
   /** One go over all messages: ends with nothing left, or with the rest arranged anew. */
   #send(): void {
-    const { length } = this.#firsts;
+    const length = this.#messages;
     for (let message = 0; message < length; message++) this.#finish(message);
     let done = 0;
     while (done < length) {
@@ -148,41 +153,49 @@ export class BatchSender {
       this.#whole.add(this.#to[from]!);
       this.#events.unsegmented(this.#to[from]!, errno);
     }
-    const datagrams = this.#datagrams.slice(from);
-    const to = this.#to.slice(from);
-    this.#clear();
+    const [datagrams, to] = this.#takeFrom(from);
     // A copy moves to a place before its own, or stays.
     for (const [i, datagram] of datagrams.entries()) this.add(datagram, to[i]!);
   }
 
   #handOn(from: number, why: 'full' | 'hopeless'): void {
-    const datagrams = this.#datagrams.slice(from);
-    const to = this.#to.slice(from);
-    this.#clear();
+    const [datagrams, to] = this.#takeFrom(from);
     for (const [i, datagram] of datagrams.entries()) this.#events.rest(datagram, to[i]!, why);
   }
 
+  #takeFrom(first: number): [readonly Uint8Array[], readonly Address[]] {
+    const taken: [Uint8Array[], Address[]] = [
+      this.#datagrams.slice(first, this.#count),
+      this.#to.slice(first, this.#count),
+    ];
+    this.#clear();
+    return taken;
+  }
+
+  /** The lists stay as long as they were: emptied, they would lose their memory. */
   #clear(): void {
-    this.#datagrams.length = 0;
-    this.#to.length = 0;
-    this.#firsts.length = 0;
+    this.#count = 0;
+    this.#messages = 0;
     this.#segmentBytes = 0;
   }
 
   #countOf(message: number): number {
-    return (this.#firsts[message + 1] ?? this.#datagrams.length) - this.#firsts[message]!;
+    const next = message + 1 < this.#messages ? this.#firsts[message + 1]! : this.#count;
+    return next - this.#firsts[message]!;
   }
 
   /** All segments are of one size, but for the last, which may be shorter. */
-  #joins({ length }: Uint8Array, to: Address): boolean {
-    if (!this.#segments || length > this.#segmentBytes || length === 0) return false;
-    const last = this.#datagrams.length - 1;
-    return this.#to[last] === to && last + 1 - this.#firsts.at(-1)! < MAX_SEGMENTS && !this.#whole.has(to);
+  #joins({ length }: Uint8Array, to: Address, number: number): boolean {
+    if (!this.#segments || number === 0 || length > this.#segmentBytes || length === 0) return false;
+    const message = this.#messages - 1;
+    return (
+      this.#to[number - 1] === to && number - this.#firsts[message]! < MAX_SEGMENTS && !this.#whole.has(to)
+    );
   }
 
   #begin({ length }: Uint8Array, address: Uint8Array, number: number): void {
-    const message = this.#firsts.length;
-    this.#firsts.push(number);
+    const message = this.#messages++;
+    this.#firsts[message] = number;
     this.#segmentBytes = length;
     const name = ADDRESSES + message * ADDRESS_BYTES;
     this.#control.set(address, name);
@@ -214,10 +227,11 @@ export class BatchSender {
   }
 
   #addressOf(to: Address): Uint8Array | undefined {
-    const known = this.#addresses.get(to);
-    if (known !== undefined) return known;
-    const address = socketAddress(to, this.#family);
+    if (to === this.#last) return this.#lastAddress;
+    const address = this.#addresses.get(to) ?? socketAddress(to, this.#family);
     if (address !== undefined) this.#addresses.set(to, address);
+    this.#last = to;
+    this.#lastAddress = address;
     return address;
   }
 

@@ -62,6 +62,8 @@ export class CryptoKernel {
   readonly #slots: number;
   /** Counter blocks by how many they are: a view costs as much as a short packet's AES. */
   readonly #views: (Uint8Array | undefined)[] = [];
+  /** By slot, of what was there last: packets of a frame are mostly of one length. */
+  readonly #sealed: (Uint8Array | undefined)[] = [];
   readonly #free: number[] = [];
   #nextRecord = 0;
   #keystreamUsed = 0;
@@ -141,12 +143,12 @@ export class CryptoKernel {
     return at;
   }
 
-  /** Seals the placed packet for up to four receivers, each into its slot. */
-  seal(headerLength: number, length: number, lanes: readonly KernelLane[]): void {
+  /** Seals the placed packet for up to four receivers, the first `count` of the list, each into its slot. */
+  seal(headerLength: number, length: number, lanes: readonly KernelLane[], count = lanes.length): void {
     const a = lanes[0]!;
-    const b = lanes[1] ?? a;
-    const c = lanes[2] ?? a;
-    const d = lanes[3] ?? a;
+    const b = count > 1 ? lanes[1]! : a;
+    const c = count > 2 ? lanes[2]! : a;
+    const d = count > 3 ? lanes[3]! : a;
     this.#exports.seal(
       this.#packet,
       headerLength,
@@ -172,8 +174,12 @@ export class CryptoKernel {
 
   /** What was sealed into a slot: a view, valid until something else is. */
   slot(slot: number, length: number): Uint8Array {
+    const known = this.#sealed[slot];
+    if (known?.length === length) return known;
     const at = this.#place(slot);
-    return this.#memory.subarray(at, at + length);
+    const view = this.#memory.subarray(at, at + length);
+    this.#sealed[slot] = view;
+    return view;
   }
 
   /** Zeroes all keystream. */

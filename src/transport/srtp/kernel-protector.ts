@@ -44,6 +44,7 @@ export class KernelProtector implements MediaProtector {
     lane: { record: 0, keystream: 0, slot, index: 0 },
   }));
   readonly #lanes: KernelLane[] = [];
+  #lanesUsed = 0;
 
   constructor(kernel: CryptoKernel) {
     this.#kernel = kernel;
@@ -135,16 +136,16 @@ export class KernelProtector implements MediaProtector {
         if (keys === undefined || jobs[from + i]!.packet !== packet) continue;
         if (!placed) this.#kernel.place(packet.bytes);
         placed = true;
-        this.#lanes.push(lane);
-        if (this.#lanes.length === LANES) this.#sealLanes(packet);
+        this.#lanes[this.#lanesUsed++] = lane;
+        if (this.#lanesUsed === LANES) this.#sealLanes(packet);
       }
-      if (this.#lanes.length > 0) this.#sealLanes(packet);
+      if (this.#lanesUsed > 0) this.#sealLanes(packet);
     }
   }
 
   #sealLanes(packet: ProtectablePacket): void {
-    this.#kernel.seal(headerLengthOf(packet), packet.bytes.length, this.#lanes);
-    this.#lanes.length = 0;
+    this.#kernel.seal(headerLengthOf(packet), packet.bytes.length, this.#lanes, this.#lanesUsed);
+    this.#lanesUsed = 0;
   }
 
   #settle<Job extends ProtectJob>(
