@@ -34,9 +34,8 @@ import { TrustedProxies } from '../signaling/visit.ts';
 import type { PageEvents, PageSockets } from '../signaling/ws.ts';
 import { announceServer } from '../snapshot/run-file.ts';
 import type { CertificateRecord, IdentitySnapshot, MediaSnapshot } from '../snapshot/schema.ts';
-import type { Address } from '../transport/address.ts';
 import { UdpSocket } from '../transport/socket.ts';
-import { LONGEST_TIMER_MS, type Millis, monotonicNow, wallNow } from '../util/clock.ts';
+import { type Millis, monotonicNow, wallNow } from '../util/clock.ts';
 import { collectSoon } from '../util/collect.ts';
 import { countUnder } from '../util/counters.ts';
 import { secureRandom } from '../util/rng.ts';
@@ -49,11 +48,13 @@ import { createCertificate, signingKey } from './certificate.ts';
 import { CertificateKeeper, describeCertificate } from './certificate-keeper.ts';
 import { DemoDesk, type DemoWorks } from './demo-desk.ts';
 import { Drain, type DrainEnd } from './drain.ts';
+import { EngineDriver } from './engine-driver.ts';
 import { ForeignNames } from './foreign-names.ts';
 import { IdentityWriter } from './identity-writer.ts';
 import type { InheritedSockets } from './inherited-sockets.ts';
 import { MediaWriter } from './media-writer.ts';
 import type { PageId } from './page-bindings.ts';
+import { quicken } from './quicken.ts';
 import { serverFacts } from './server-facts.ts';
 import {
   claimStorage,
@@ -77,8 +78,6 @@ const CERTIFICATE_CHECK_INTERVAL: Millis = 60_000;
 const TLS_CHECK_INTERVAL: Millis = 2_000;
 /** Where the page lies, seen from the built program in `dist/`. */
 const PUBLIC = new URL('../public/', import.meta.url);
-/** What makes media fast, beside the built program. */
-const KERNEL = new URL('./srtp-kernel.wasm', import.meta.url);
 
 /** Where something changes all the time, no write of the identity is the last one: from then on nothing may change any more. */
 const FLUSH_PATIENCE_MS = 500;
@@ -164,6 +163,7 @@ class Server implements RunningServer {
   #http!: HttpPort;
   #tls: TlsSource | undefined;
   #broadcast!: Broadcast;
+  #driver: EngineDriver | undefined;
   #storage!: Storage;
   #lock: StorageLock | undefined;
   #identity!: IdentityWriter;
@@ -189,9 +189,6 @@ class Server implements RunningServer {
   readonly #handedOver = deferred<void>();
   /** What operators have asked for and what is not done yet. */
   readonly #orders = new Set<Promise<unknown>>();
-  #timer: NodeJS.Timeout | undefined;
-  #timerAt: Millis | undefined;
-  #mediaTurn: NodeJS.Immediate | undefined;
   readonly #intervals: NodeJS.Timeout[] = [];
 
   constructor(
@@ -282,7 +279,14 @@ class Server implements RunningServer {
     this.#openAdminHttp();
     this.#eventLoop.start();
     this.#identity.request();
-    this.#quicken().catch((error: unknown) => this.#log.error({ event: 'not-quickened', err: error }));
+    quicken({
+      broadcast: this.#broadcast,
+      udp: this.#udp,
+      sendPath: this.#config.sendPath,
+      descriptor: udp?.fd,
+      log: this.#log,
+      isStopped: () => this.#stopped,
+    }).catch((error: unknown) => this.#log.error({ event: 'not-quickened', err: error }));
     this.#every(MEDIA_WRITE_INTERVAL, () => {
       this.#broadcast.adjustWall(wallNow() - monotonicNow());
       this.#broadcast.refreshMedia(monotonicNow());
@@ -410,37 +414,6 @@ class Server implements RunningServer {
     });
   }
 
-  /** What media goes on without, and faster with: it is loaded when everything else is. */
-  async #quicken(): Promise<void> {
-    const { loadKernel } = await import('../transport/srtp/load-kernel.ts');
-    let memory: Uint8Array | undefined;
-    try {
-      const kernel = await loadKernel(KERNEL);
-      this.#broadcast.useProtector(kernel.protector);
-      memory = kernel.memory;
-    } catch (error) {
-      this.#log.warn(
-        { event: 'kernel-unavailable', err: error },
-        'media is encrypted packet by packet, which takes several times the processor time',
-      );
-    }
-    const { climb } = await import('../transport/send-ladder.ts');
-    if (this.#stopped) return;
-    const { path, why } = await climb(this.#udp, {
-      wanted: this.#config.sendPath,
-      memory,
-      descriptor: this.#inherited.udp?.fd,
-      fellBack: (to, errno) =>
-        this.#log.warn(
-          { event: 'send-path-fell-back', path: to, errno },
-          'media leaves a slower way from now on',
-        ),
-    });
-    // Whoever has asked for a way is told why it is another.
-    const { sendPath: wanted } = this.#config;
-    this.#log[wanted === 'auto' || wanted === path ? 'info' : 'warn']({ event: 'send-path', path, why });
-  }
-
   async #checkTls(): Promise<void> {
     const news = await this.#tls?.check(wallNow());
     switch (news?.kind) {
@@ -470,8 +443,7 @@ class Server implements RunningServer {
     this.#ready = false;
     this.#stopped = true;
     for (const interval of this.#intervals) clearInterval(interval);
-    clearTimeout(this.#timer);
-    clearImmediate(this.#mediaTurn);
+    this.#driver?.stop();
     this.#eventLoop.stop();
     this.#adminHttp?.close();
   }
@@ -538,6 +510,11 @@ class Server implements RunningServer {
       });
     }
     this.#broadcast = this.#createBroadcast(restored ?? (await this.#firstIdentity()), restored, media);
+    this.#driver = new EngineDriver({
+      broadcast: this.#broadcast,
+      udp: this.#udp,
+      drain: () => this.#drainOutputs(),
+    });
     this.#identity = new IdentityWriter(
       () => store.writeIdentity(this.#broadcast.captureIdentity()),
       (error) => {
@@ -772,12 +749,8 @@ class Server implements RunningServer {
     });
   }
 
-  /** One mutation, then everything that follows from it. */
   #run(mutate: (now: Millis) => void): void {
-    // The last snapshot is written: what changed now would be lost.
-    if (this.#stopped) return;
-    mutate(monotonicNow());
-    this.#drainOutputs();
+    this.#driver?.run(mutate);
   }
 
   #drainOutputs(): void {
@@ -810,7 +783,6 @@ class Server implements RunningServer {
           break;
       }
     }
-    this.#arm();
   }
 
   #tell(id: PageId, message: ServerMessage): void {
@@ -818,39 +790,6 @@ class Server implements RunningServer {
     page?.send(message);
     if (message.type === 'welcome' && page?.presents && this.#demo !== undefined)
       page.send(this.#demo.offer());
-  }
-
-  /** Media for all goes out behind what this turn of the loop has brought, some at a time: in between, what arrives is received. */
-  #sendMedia(): void {
-    if (this.#stopped) return;
-    this.#broadcast.sendMedia(this.#sendDatagram);
-    this.#udp.flush();
-    this.#drainOutputs();
-  }
-
-  readonly #sendDatagram = (datagram: Uint8Array, to: Address): void => this.#udp.sendMedia(datagram, to);
-
-  #arm(): void {
-    if (this.#stopped) return;
-    if (this.#broadcast.mediaWaits)
-      this.#mediaTurn ??= setImmediate(() => {
-        this.#mediaTurn = undefined;
-        this.#sendMedia();
-      });
-    const at = this.#broadcast.nextTimeout();
-    if (at === this.#timerAt && this.#timer !== undefined) return;
-    clearTimeout(this.#timer);
-    this.#timerAt = at;
-    this.#timer =
-      at === undefined
-        ? undefined
-        : setTimeout(
-            () => {
-              this.#timer = undefined;
-              this.#run((now) => this.#broadcast.handleTimeout(now));
-            },
-            Math.max(0, Math.min(at - monotonicNow(), LONGEST_TIMER_MS)),
-          );
   }
 
   #every(interval: Millis, work: () => void): void {
