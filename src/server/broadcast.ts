@@ -50,7 +50,7 @@ import { BroadcasterSlot } from './broadcaster-slot.ts';
 import { disposeContexts } from './contexts.ts';
 import { Deadlines } from './deadlines.ts';
 import { hasKeysOfBefore, idOf, MediaLedger } from './media-ledger.ts';
-import { type MediaJob, MediaQueue } from './media-queue.ts';
+import { MediaQueue } from './media-queue.ts';
 import { type OpenedPage, PageBindings, type PageId } from './page-bindings.ts';
 import { PAGE_ERROR } from './page-errors.ts';
 import { ReturningPages } from './returning-pages.ts';
@@ -376,7 +376,18 @@ export class Broadcast {
 
   /** Protects the next of the media that waits, for some of the viewers. A datagram is a view: it is valid until the next call. @internal */
   sendMedia(send: (datagram: Uint8Array, to: Address) => void): void {
-    this.#protect(this.#queue.take(), send);
+    const jobs = this.#queue.take();
+    if (jobs.length === 0) return;
+    this.#protector.protect(
+      jobs,
+      ({ to }, datagram) => {
+        this.#mediaOut++;
+        send(datagram, to);
+      },
+      ({ connection }, error) =>
+        this.#event({ event: 'protect-failed', connection: connection.id, reason: String(error) }),
+    );
+    this.#noteForwarded();
   }
 
   captureIdentity(): IdentitySnapshot {
@@ -741,7 +752,7 @@ export class Broadcast {
         if (!this.#queue.add(output.media, this.#routes.viewers())) this.drops.add('media queue full');
         break;
       case 'send':
-        this.#protectFor(output.consumer, output.media);
+        this.#sendTo(output.consumer, output.media);
         break;
       case 'producerRtcp':
         for (const route of this.#routesTo(output.producer)) this.#sendRtcp(route, output.packet, now);
@@ -763,31 +774,13 @@ export class Broadcast {
     return route === undefined ? [] : [route];
   }
 
-  /** What is for one viewer does not wait: it is late already. */
-  #protectFor(consumer: string, packet: MediaPacket): void {
-    const connection = this.#routes.get(consumer)?.connection;
-    if (connection === undefined) return;
-    const { sendContext: context, remoteAddress: to } = connection.peer;
-    if (context === undefined || to === undefined) return;
-    this.#protect([{ connection, context, packet, to }], this.#transmit);
+  #sendTo(consumer: string, packet: MediaPacket): void {
+    const route = this.#routes.get(consumer);
+    if (route !== undefined && !this.#queue.addFor(route, packet)) this.drops.add('media queue full');
   }
 
   #sendAllMedia(): void {
     while (!this.#queue.isEmpty) this.sendMedia(this.#transmit);
-  }
-
-  #protect(jobs: readonly MediaJob[], send: (datagram: Uint8Array, to: Address) => void): void {
-    if (jobs.length === 0) return;
-    this.#protector.protect(
-      jobs,
-      ({ to }, datagram) => {
-        this.#mediaOut++;
-        send(datagram, to);
-      },
-      ({ connection }, error) =>
-        this.#event({ event: 'protect-failed', connection: connection.id, reason: String(error) }),
-    );
-    this.#noteForwarded();
   }
 
   /** The datagram is a view, which the next batch writes over. */

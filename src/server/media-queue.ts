@@ -12,6 +12,8 @@ const PACKETS = 8;
 const LANES = 4;
 /** Some seconds of media. Whoever is that far behind does not catch up. */
 const MAX_WAITING = 1_024;
+/** New keys for all at once, each with some tenths of a second of media to be sent again. */
+const MAX_SINGLE = 262_144;
 
 /** A packet on its way to one viewer. */
 export interface MediaJob {
@@ -30,11 +32,14 @@ interface Waiting {
 }
 
 /**
- * Media that waits to be protected for all viewers: what a turn of the event loop brings is taken viewer by viewer, since several packets
- * to one receiver are cheaper than the same number to several.
+ * Media that waits to be protected: what a turn of the event loop brings for all viewers is taken viewer by viewer, since several packets
+ * to one receiver are cheaper than the same number to several. What is for one viewer goes first: it is late already.
  */
 export class MediaQueue {
   #waiting: Waiting[] = [];
+  /** For one viewer each, and the next of them. */
+  #single: { readonly route: Route; readonly packet: MediaPacket }[] = [];
+  #nextSingle = 0;
   /** What is taken at present, for the same viewers. */
   #packets: readonly Waiting[] = [];
   #viewers: readonly Route[] = [];
@@ -47,7 +52,11 @@ export class MediaQueue {
   #count = 0;
 
   get isEmpty(): boolean {
-    return this.#waiting.length === 0 && this.#next >= this.#viewers.length;
+    return (
+      this.#waiting.length === 0 &&
+      this.#next >= this.#viewers.length &&
+      this.#nextSingle >= this.#single.length
+    );
   }
 
   /** `false` where too much waits already. */
@@ -57,8 +66,19 @@ export class MediaQueue {
     return true;
   }
 
+  /** For one viewer: a retransmission, or what new keys have cost it. `false` where too much waits already. */
+  addFor(route: Route, packet: MediaPacket): boolean {
+    if (this.#single.length - this.#nextSingle >= MAX_SINGLE) return false;
+    this.#single.push({ route, packet });
+    return true;
+  }
+
   /** This connection has new keys, and is sent again under them what was for it: what waits would be a second time. */
   sendsAgain(connection: string): void {
+    this.#single = this.#single
+      .slice(this.#nextSingle)
+      .filter(({ route }) => route.connection.id !== connection);
+    this.#nextSingle = 0;
     for (const list of [this.#packets, this.#waiting])
       for (const waiting of list) {
         waiting.without ??= new Set();
@@ -75,6 +95,24 @@ export class MediaQueue {
   }
 
   #takeSome(): void {
+    if (this.#nextSingle < this.#single.length) this.#takeSingle();
+    else this.#takeForAll();
+  }
+
+  #takeSingle(): void {
+    const end = Math.min(this.#nextSingle + JOBS, this.#single.length);
+    for (; this.#nextSingle < end; this.#nextSingle++) {
+      const { route, packet } = this.#single[this.#nextSingle]!;
+      const { sendContext, remoteAddress } = route.connection.peer;
+      if (sendContext !== undefined && remoteAddress !== undefined)
+        this.#put(route.connection, sendContext, packet, remoteAddress);
+    }
+    if (end < this.#single.length) return;
+    this.#single = [];
+    this.#nextSingle = 0;
+  }
+
+  #takeForAll(): void {
     if (this.#next >= this.#viewers.length) this.#begin();
     const viewers = Math.floor(JOBS / this.#packets.length / LANES) * LANES;
     const end = Math.min(this.#next + viewers, this.#viewers.length);
@@ -86,14 +124,18 @@ export class MediaQueue {
     if (context === undefined || to === undefined) return;
     for (const { packet, without } of this.#packets) {
       if (without?.has(connection.id) === true) continue;
-      const job = this.#pool[this.#count] ?? { connection, context, packet, to };
-      this.#pool[this.#count] = job;
-      job.connection = connection;
-      job.context = context;
-      job.packet = packet;
-      job.to = to;
-      this.#jobs[this.#count++] = job;
+      this.#put(connection, context, packet, to);
     }
+  }
+
+  #put(connection: Connection, context: SrtpSendContext, packet: MediaPacket, to: Address): void {
+    const job = this.#pool[this.#count] ?? { connection, context, packet, to };
+    this.#pool[this.#count] = job;
+    job.connection = connection;
+    job.context = context;
+    job.packet = packet;
+    job.to = to;
+    this.#jobs[this.#count++] = job;
   }
 
   #begin(): void {

@@ -86,4 +86,28 @@ describe('media that waits', () => {
     expect(queue.isEmpty).toBe(true);
     expect(queue.take()).toEqual([]);
   });
+
+  it('for one viewer goes first, in the order in which it came', () => {
+    const queue = new MediaQueue();
+    const [a, b] = [viewer('a'), viewer('b')];
+    queue.add(packet(9), [a, b]);
+    for (let index = 1; index <= 3; index++) queue.addFor(b, packet(index));
+    expect(takeAll(queue)).toEqual([
+      ['b 1', 'b 2', 'b 3'],
+      ['a 9', 'b 9'],
+    ]);
+  });
+
+  it('for one viewer is not for who has new keys meanwhile, or none, and is taken some at a time', () => {
+    const queue = new MediaQueue();
+    const [a, b] = [viewer('a'), viewer('b')];
+    for (let index = 1; index <= 100; index++) queue.addFor(a, packet(index));
+    expect(queue.take()).toHaveLength(64);
+    queue.sendsAgain('a');
+    expect(queue.isEmpty).toBe(true);
+    queue.addFor(a, packet(101));
+    queue.addFor(b, packet(1));
+    (b.connection.peer as { sendContext: unknown }).sendContext = undefined;
+    expect(takeAll(queue)).toEqual([['a 101']]);
+  });
 });
