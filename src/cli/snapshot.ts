@@ -88,8 +88,7 @@ function textOf(files: readonly Inspected[], anchors: readonly InspectedAnchor[]
 /** For people, in the order of the file. */
 function describeFile(file: Inspected): readonly string[] {
   const { path, bytes, kind, version, key, generation, snapshot, writtenAt, ageMs, notAfter, expired } = file;
-  const { writer, records, contexts, problem, opened } = file;
-  const counted = contexts === undefined ? `${records} records` : `${contexts} contexts`;
+  const { writer, records, problem, opened } = file;
   return [
     `${basename(path)}  ${path}`,
     ...(kind === undefined ? [] : [`  kind         ${kind}, format ${version}`]),
@@ -98,7 +97,7 @@ function describeFile(file: Inspected): readonly string[] {
     ...(writtenAt === undefined ? [] : [`  written      ${writtenAt}, ${ageInWords(ageMs ?? 0)} ago`]),
     ...(notAfter === undefined ? [] : [`  not after    ${notAfter}${expired ? ' (past)' : ''}`]),
     ...(writer === undefined ? [] : [`  writer       ${writer}`]),
-    `  size         ${bytes} bytes${records === undefined ? '' : `, ${counted}`}`,
+    `  size         ${bytes} bytes${records === undefined ? '' : `, ${records} records`}`,
     ...(opened === undefined
       ? []
       : [

@@ -3,12 +3,23 @@ import type { MediaSnapshot, PeerMediaRecord } from '../snapshot/schema.ts';
 import { fromHex } from '../util/bytes.ts';
 
 /** The SRTP contexts of a connection for the snapshot; `undefined` while it has none, or no address to resume them at. */
-export function captureContexts({ id, number, peer }: Connection): PeerMediaRecord | undefined {
+export function captureContexts(connection: Connection): PeerMediaRecord | undefined {
+  const { id, number, peer } = connection;
   const { remoteAddress } = peer;
   if (remoteAddress === undefined) return undefined;
   const contexts = peer.captureContexts();
-  return contexts && { session: fromHex(sessionOf(id)), connection: number, remoteAddress, ...contexts };
+  if (contexts === undefined) return undefined;
+  const { epoch, send, receive } = contexts;
+  const last = captured.get(connection);
+  if (last?.send === send && last.receive === receive && last.remoteAddress === remoteAddress) return last;
+  const session = last?.session ?? fromHex(sessionOf(id));
+  const record: PeerMediaRecord = { session, connection: number, epoch, remoteAddress, send, receive };
+  captured.set(connection, record);
+  return record;
 }
+
+/** The last record of each: most are the same from one write to the next, five times a second. */
+const captured = new WeakMap<Connection, PeerMediaRecord>();
 
 /** The same with every limit lifted: what is in no file cannot be resumed and needs none. */
 export function unlimited({ room, peers, ...rest }: MediaSnapshot): MediaSnapshot {

@@ -47,7 +47,7 @@ export type HeaderResult =
   | { readonly outcome: 'outdated'; readonly version: number }
   | { readonly outcome: 'damaged'; readonly damage: string };
 
-export const FORMAT_VERSION = 3;
+export const FORMAT_VERSION = 4;
 /** The first one that shows who wrote it (docs/decisions/0005). Heads are the same since; records say themselves of which format they are. */
 const OLDEST_VERSION = 2;
 const KEY_ID_BYTES = 8;

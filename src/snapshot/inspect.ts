@@ -33,8 +33,6 @@ export interface Inspected {
   readonly writer?: WriterVerdict;
   /** As they lie one behind the other, opened by nobody; `undefined` where the last one is cut. */
   readonly records?: number | undefined;
-  /** Of a media file: as many as it has records for. */
-  readonly contexts?: number;
   /** What is wrong with it, in words. */
   readonly problem?: string;
   readonly opened?: OpenedIdentity;
@@ -121,8 +119,6 @@ export function inspectFile(path: string, options: InspectOptions): Inspected {
     ...(header.notAfter === 0 ? {} : { notAfter: date(header.notAfter), expired: isExpired(header, now) }),
     writer,
     records,
-    // The first is the room's.
-    ...(header.kind === 'media' && records !== undefined ? { contexts: Math.max(0, records - 1) } : {}),
     ...(problem === undefined ? {} : { problem }),
     ...(open && header.kind === 'identity' ? { opened: openIdentity(path, bytes, options) } : {}),
   };

@@ -8,7 +8,7 @@ import { isProcessAlive } from '../util/process-alive.ts';
 import { replace, shredUnlessShared } from '../util/replace-file.ts';
 import type { Secret } from '../util/secret.ts';
 import { AnchorFile, type FoundAnchor, isAuthentic, NONE, newSnapshotId, readBootId } from './anchor.ts';
-import { decodePeer, decodeRoom, encodeMedia } from './codec/media.ts';
+import { decodePeers, decodeRoom, encodeMedia } from './codec/media.ts';
 import { isExpired, MAX_SEALED_BYTES, parseHeader, type SealedHeader } from './header.ts';
 import type { MediaSnapshot, PeerMediaRecord } from './schema.ts';
 import { type Opened, openSealed, sealSnapshot } from './seal.ts';
@@ -237,8 +237,9 @@ export class MediaFile {
         'media-expired',
         'the media contexts were past their deadline: deleted unread, resume by re-key',
       );
-    const peers = decodePeers(others);
-    if (opened.damage !== undefined || peers.length < others.length)
+    const decoded = decodeEach(others);
+    const peers = decoded.flatMap((some) => some ?? []);
+    if (opened.damage !== undefined || decoded.includes(undefined))
       this.#warn(
         'media-unusable',
         `a part of the media contexts was damaged (${opened.damage ?? 'a record makes no sense'}): those ${peers.length} that are good are used, the others resume by re-key`,
@@ -284,12 +285,10 @@ export class MediaFile {
   }
 }
 
-function decodePeers(records: readonly Secret[]): readonly PeerMediaRecord[] {
-  const peers: PeerMediaRecord[] = [];
-  for (const record of records) {
-    const peer = decodePeer(record.bytes);
-    if (peer !== undefined) peers.push(peer);
+function decodeEach(records: readonly Secret[]): readonly (readonly PeerMediaRecord[] | undefined)[] {
+  return records.map((record) => {
+    const peers = decodePeers(record.bytes);
     record.dispose();
-  }
-  return peers;
+    return peers;
+  });
 }

@@ -41,6 +41,10 @@ export interface OpenOptions {
   readonly recordLimit?: number;
 }
 
+/** A file is about as large as the one before it: a buffer that has to grow is copied over and over. */
+const sizes: Record<SealedKind, number> = { identity: 4096, media: 4096 };
+const HEADROOM = 1.1;
+
 const FINAL_MESSAGE = new Uint8Array(0);
 
 /**
@@ -60,9 +64,10 @@ export function sealSnapshot(
   const stream = sodium().openSealStream(publicKey);
   try {
     const head = encodeHeader({ ...header, keyId }, stream.sealedKey, stream.streamHeader, writerKey);
-    const file = new ByteWriter(4096).bytes(head);
+    const file = new ByteWriter(sizes[header.kind]).bytes(head);
     for (const record of records) file.vector(2, stream.push(record, head, false));
     file.vector(2, stream.push(FINAL_MESSAGE, head, true));
+    sizes[header.kind] = Math.ceil(file.length * HEADROOM);
     return file.view();
   } finally {
     stream.close();

@@ -96,6 +96,8 @@ export class ByteReader {
   }
 }
 
+const SHORT_BYTES = 32;
+
 /** Writes big-endian fields into a growing buffer. `wipe()` zeroes all it has ever used. */
 export class ByteWriter {
   #bytes: Uint8Array;
@@ -110,7 +112,9 @@ export class ByteWriter {
   }
 
   u8(value: number): this {
-    return this.#uint(value, 1);
+    this.#grow(1);
+    this.#bytes[this.#length++] = value;
+    return this;
   }
 
   u16(value: number): this {
@@ -122,7 +126,9 @@ export class ByteWriter {
   }
 
   u32(value: number): this {
-    return this.#uint(value, 4);
+    this.#grow(4);
+    this.#put32(value);
+    return this;
   }
 
   u48(value: number): this {
@@ -130,13 +136,21 @@ export class ByteWriter {
   }
 
   u64(value: number): this {
-    return this.#uint(Math.floor(value / 2 ** 32), 4).#uint(value % 2 ** 32, 4);
+    this.#grow(8);
+    this.#put32(Math.floor(value / 2 ** 32));
+    this.#put32(value % 2 ** 32);
+    return this;
   }
 
   bytes(source: Uint8Array): this {
-    this.#grow(source.length);
-    this.#bytes.set(source, this.#length);
-    this.#length += source.length;
+    const { length } = source;
+    this.#grow(length);
+    const bytes = this.#bytes;
+    const at = this.#length;
+    // For a few bytes the call costs more than the copying.
+    if (length > SHORT_BYTES) bytes.set(source, at);
+    else for (let i = 0; i < length; i++) bytes[at + i] = source[i]!;
+    this.#length = at + length;
     return this;
   }
 
@@ -181,6 +195,17 @@ export class ByteWriter {
     }
     this.#length += size;
     return this;
+  }
+
+  /** Without a loop: a snapshot has tens of thousands of these. */
+  #put32(value: number): void {
+    const bytes = this.#bytes;
+    const at = this.#length;
+    bytes[at] = value >>> 24;
+    bytes[at + 1] = value >>> 16;
+    bytes[at + 2] = value >>> 8;
+    bytes[at + 3] = value;
+    this.#length = at + 4;
   }
 
   #grow(extra: number): void {

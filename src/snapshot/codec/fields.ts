@@ -2,10 +2,10 @@ import { isIP } from 'node:net';
 import type { MediaKind } from '../../room/media.ts';
 import type { RoomSourceState, RoomState, RoomStreamState } from '../../room/state.ts';
 import type { Address } from '../../transport/address.ts';
-import { type ByteReader, type ByteWriter, decodeUtf8, utf8 } from '../../util/bytes.ts';
+import { type ByteReader, ByteWriter, decodeUtf8, utf8 } from '../../util/bytes.ts';
 
-/** The first byte of every record. `session2`: a session as format 2 had it. */
-export const RECORD = { server: 1, room: 2, session2: 3, peer: 4, session: 5 } as const;
+/** The first byte of every record. `session2`: a session as format 2 had it. `peer3`: a peer in a record of its own, as up to format 3. */
+export const RECORD = { server: 1, room: 2, session2: 3, peer3: 4, session: 5, peers: 6 } as const;
 
 /** Bytes of a session id. */
 export const SESSION_ID_BYTES = 8;
@@ -74,9 +74,17 @@ export function readPresence(reader: ByteReader): boolean {
 }
 
 export function writeAddress(writer: ByteWriter, address: Address): void {
-  if (!isAddress(address)) throw new RangeError('not a transport address');
-  writer.vector(1, utf8(address.ip)).u16(address.port);
+  let encoded = addresses.get(address);
+  if (encoded === undefined) {
+    if (!isAddress(address)) throw new RangeError('not a transport address');
+    encoded = new ByteWriter(MAX_ADDRESS_CHARACTERS).vector(1, utf8(address.ip)).u16(address.port).finish();
+    addresses.set(address, encoded);
+  }
+  writer.bytes(encoded);
 }
+
+/** An address is written five times a second for as long as somebody is there, and never changes. */
+const addresses = new WeakMap<Address, Uint8Array>();
 
 export function readAddress(reader: ByteReader): Address {
   const ip = decodeUtf8(reader.vector(1)) ?? '';

@@ -26,18 +26,28 @@ const MAX_STREAMS = 64;
 /** RFC 3711 §3.4: the SRTCP index has 31 bits. */
 const MAX_SRTCP_INDEX = 2 ** 31;
 
-/** The records of a media snapshot: the room's, then one a peer. Used like those of `encodeIdentity`. */
+/**
+ * A record holds as many peers as begin within so many bytes. One a peer costs twice as much to seal, since the head of the file goes into each; all
+ * in one would be lost together.
+ */
+const RECORD_BYTES = 4096;
+
+/** The records of a media snapshot: the room's, then those of the peers, some in each. Used like those of `encodeIdentity`. */
 export function* encodeMedia(snapshot: MediaSnapshot): Generator<Uint8Array, void, undefined> {
-  const writer = new ByteWriter(2048);
+  const writer = new ByteWriter(2 * RECORD_BYTES);
   try {
     writer.u8(RECORD.room);
     writeRoom(writer, snapshot.room);
     yield writer.view();
+    writer.wipe();
     for (const peer of snapshot.peers) {
-      writer.wipe();
+      if (writer.length === 0) writer.u8(RECORD.peers);
       writePeer(writer, peer);
+      if (writer.length < RECORD_BYTES) continue;
       yield writer.view();
+      writer.wipe();
     }
+    if (writer.length > 0) yield writer.view();
   } finally {
     writer.wipe();
   }
@@ -51,9 +61,25 @@ export function decodeRoom(bytes: Uint8Array): RoomState | undefined {
 }
 
 /** `undefined` where the bytes are no such record. The caller disposes the keys. */
-export function decodePeer(bytes: Uint8Array): PeerMediaRecord | undefined {
+export function decodePeers(bytes: Uint8Array): readonly PeerMediaRecord[] | undefined {
   const reader = new ByteReader(bytes);
-  if (reader.u8() !== RECORD.peer) return undefined;
+  const kind = reader.u8();
+  if (kind !== RECORD.peers && kind !== RECORD.peer3) return undefined;
+  const peers: PeerMediaRecord[] = [];
+  do {
+    const peer = readPeer(reader);
+    if (peer === undefined) {
+      peers.forEach(disposePeerKeys);
+      return undefined;
+    }
+    peers.push(peer);
+  } while (kind === RECORD.peers && reader.remaining > 0);
+  if (reader.complete) return peers;
+  peers.forEach(disposePeerKeys);
+  return undefined;
+}
+
+function readPeer(reader: ByteReader): PeerMediaRecord | undefined {
   const head = {
     session: reader.bytes(SESSION_ID_BYTES).slice(),
     connection: reader.u32(),
@@ -62,7 +88,7 @@ export function decodePeer(bytes: Uint8Array): PeerMediaRecord | undefined {
   };
   const send = readSend(reader);
   const receive = readReceive(reader);
-  if (reader.complete && send !== undefined && receive !== undefined) return { ...head, send, receive };
+  if (!reader.failed && send !== undefined && receive !== undefined) return { ...head, send, receive };
   disposePeerKeys({ send, receive });
   return undefined;
 }
@@ -79,7 +105,7 @@ function disposePeerKeys(peer: {
 
 function writePeer(writer: ByteWriter, peer: PeerMediaRecord): void {
   if (peer.session.length !== SESSION_ID_BYTES) throw new RangeError('a session id has not the size of one');
-  writer.u8(RECORD.peer).bytes(peer.session);
+  writer.bytes(peer.session);
   writeUint32(writer, peer.connection);
   writeUint32(writer, peer.epoch);
   writeAddress(writer, peer.remoteAddress);

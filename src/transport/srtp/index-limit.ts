@@ -23,6 +23,11 @@ export class IndexLimit {
     this.#granted = granted;
   }
 
+  /** The last proposal. */
+  get proposed(): number {
+    return this.#proposed;
+  }
+
   allows(index: number): boolean {
     return index < this.#granted;
   }
@@ -33,15 +38,18 @@ export class IndexLimit {
   }
 
   /**
-   * The limit to write for a stream whose next index is `next`: at least `reserve` ahead, and a little more than what was used since the last
-   * proposal. So a quiet and a busy stream both get about a capture interval, and a successor, which accepts nothing below the limit,
-   * loses no more than that.
+   * The limit to write for a stream whose next index is `next`: at most `reserve` ahead and at least half of that, or a little more than what was
+   * used since the last proposal. So a quiet and a busy stream both get about a capture interval, and a successor, which accepts nothing below
+   * the limit, loses no more than that. A quiet stream's limit stays until half of the reserve is used: what has not changed need not be captured anew.
    */
   propose(next: number, reserve: number): number {
-    const ahead = Math.max(reserve, Math.ceil(MARGIN * this.#usedSinceProposal));
+    const interval = Math.ceil(MARGIN * this.#usedSinceProposal);
     this.#usedSinceProposal = 0;
-    // Never less than before: a grant may come late, when a newer file has been written already.
-    this.#proposed = Math.max(this.#proposed, Math.min(this.#ceiling - 1, next + ahead));
+    if (this.#proposed - next < Math.max(reserve / 2, interval)) {
+      const limit = Math.min(this.#ceiling - 1, next + Math.max(reserve, interval));
+      // Never less than before: a grant may come late, when a newer file has been written already.
+      this.#proposed = Math.max(this.#proposed, limit);
+    }
     if (this.#granted === Infinity) this.#granted = this.#proposed;
     return this.#proposed;
   }

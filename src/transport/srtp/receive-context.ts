@@ -16,12 +16,15 @@ export const REPLAY_WINDOW_PACKETS = 1024;
 /** Most SSRCs of a peer, counted for RTP and RTCP each. Only the peer itself, authenticated, can use them up. */
 export const MAX_STREAMS = 16;
 
-/** How many indices a capture reserves at least for each SSRC. A resume drops what it skips, so this is small. */
+/**
+ * How many indices a capture reserves for each quiet SSRC. A resume drops what it skips, so of media it is little. Of RTCP it is what a viewer sends in some
+ * seconds: whoever comes to a limit has everybody written, and under stale keys nothing can be sent again that a viewer asks for.
+ */
 interface ReceiveReserve {
   readonly rtp: number;
   readonly rtcp: number;
 }
-const RECEIVE_RESERVE: ReceiveReserve = { rtp: 8, rtcp: 2 };
+const RECEIVE_RESERVE: ReceiveReserve = { rtp: 8, rtcp: 16 };
 
 export interface UnprotectedRtp {
   readonly packet: Uint8Array;
@@ -64,6 +67,8 @@ export class SrtpReceiveContext {
   readonly #rtcp = new Map<number, ReceiveStream>();
   readonly #resumed: boolean;
   #captured = false;
+  /** The last capture, which stays the same until something in it changes. */
+  #state: SrtpReceiveState | undefined;
   #disposed = false;
 
   private constructor(state: SrtpReceiveState, reserve: () => void, resumed: boolean) {
@@ -134,12 +139,11 @@ export class SrtpReceiveContext {
   capture(reserve = RECEIVE_RESERVE): SrtpReceiveState {
     this.#assertLive();
     this.#captured = true;
-    return {
-      profile: this.#profile,
-      master: this.#master,
-      streams: [...this.#rtp].map(([ssrc, stream]) => ({ ssrc, limit: stream.propose(reserve.rtp) })),
-      srtcp: [...this.#rtcp].map(([ssrc, stream]) => ({ ssrc, limit: stream.propose(reserve.rtcp) })),
-    };
+    const streams = proposals(this.#rtp, reserve.rtp, this.#state?.streams);
+    const srtcp = proposals(this.#rtcp, reserve.rtcp, this.#state?.srtcp);
+    if (this.#state === undefined || streams !== this.#state.streams || srtcp !== this.#state.srtcp)
+      this.#state = { profile: this.#profile, master: this.#master, streams, srtcp };
+    return this.#state;
   }
 
   /** The captured state has been written. */
@@ -194,6 +198,25 @@ export class SrtpReceiveContext {
   #assertLive(): void {
     if (this.#disposed) throw new RekeycastError('SECRET_DISPOSED', 'this SRTP context has been disposed');
   }
+}
+
+type Limits = SrtpReceiveState['streams'];
+
+/** The same list as `before` where nothing has changed. */
+function proposals(
+  streams: ReadonlyMap<number, ReceiveStream>,
+  reserve: number,
+  before: Limits | undefined,
+): Limits {
+  let same = before?.length === streams.size;
+  let at = 0;
+  // Streams keep their order, and none ever goes.
+  for (const stream of streams.values()) {
+    const limit = stream.propose(reserve);
+    if (same && before?.[at++]?.limit !== limit) same = false;
+  }
+  if (same && before !== undefined) return before;
+  return Array.from(streams, ([ssrc, { limit }]) => ({ ssrc, limit: limit.proposed }));
 }
 
 class ReceiveStream {

@@ -44,6 +44,8 @@ export class SrtpSendContext {
   readonly #srtcpLimit: IndexLimit;
   readonly #resumed: boolean;
   #srtcpNext: number;
+  /** The last capture, which stays the same until something in it changes. */
+  #state: SrtpSendState | undefined;
   #disposed = false;
 
   private constructor(state: SrtpSendState, reserve: () => void, resumed: boolean) {
@@ -153,12 +155,13 @@ export class SrtpSendContext {
   /** What a successor needs, with proposed limits: they count as soon as they are {@link granted}. The keys are shared, not copied. */
   capture(srtcpReserve = SRTCP_SEND_RESERVE): SrtpSendState {
     this.#assertLive();
-    return {
-      profile: this.#profile,
-      master: this.#master,
-      streams: [...this.#streams].map(([ssrc, { base }]) => ({ ssrc, base })),
-      srtcpLimit: this.#srtcpLimit.propose(this.#srtcpNext, srtcpReserve),
-    };
+    const srtcpLimit = this.#srtcpLimit.propose(this.#srtcpNext, srtcpReserve);
+    if (this.#state?.srtcpLimit === srtcpLimit && this.#state.streams.length === this.#streams.size)
+      return this.#state;
+    // A base is fixed with its stream, and no stream ever goes.
+    const streams = [...this.#streams].map(([ssrc, { base }]) => ({ ssrc, base }));
+    this.#state = { profile: this.#profile, master: this.#master, streams, srtcpLimit };
+    return this.#state;
   }
 
   /** The captured state has been written. */

@@ -3,7 +3,7 @@ import type { BroadcastOutput } from '../../../src/server/broadcast-io.ts';
 import { parseClientMessage } from '../../../src/signaling/messages.ts';
 import { type PagePosition, parsePosition, type ServerMessage } from '../../../src/signaling/protocol.ts';
 import { decodeServer, decodeSession, encodeIdentity } from '../../../src/snapshot/codec/identity.ts';
-import { decodePeer, decodeRoom, encodeMedia } from '../../../src/snapshot/codec/media.ts';
+import { decodePeers, decodeRoom, encodeMedia } from '../../../src/snapshot/codec/media.ts';
 import type { IdentitySnapshot, MediaSnapshot } from '../../../src/snapshot/schema.ts';
 import type { Address } from '../../../src/transport/address.ts';
 import type { DtlsIdentity } from '../../../src/transport/dtls/client.ts';
@@ -62,7 +62,7 @@ export class WatchedBroadcast {
         wallOffset: SAMPLE_TIME - this.now,
         mediaTtl: 30_000,
         persistMedia: (snapshot) => {
-          readAgain(encodeMedia(snapshot), decodeRoom, decodePeer);
+          readAgain(encodeMedia(snapshot), decodeRoom, decodePeers);
           return true;
         },
       },

@@ -1,5 +1,5 @@
 import { decodeServer, decodeSession, encodeIdentity } from '../../../src/snapshot/codec/identity.ts';
-import { decodePeer, decodeRoom, encodeMedia } from '../../../src/snapshot/codec/media.ts';
+import { decodePeers, decodeRoom, encodeMedia } from '../../../src/snapshot/codec/media.ts';
 import { disposeMasterKey } from '../../../src/transport/srtp/profile.ts';
 import { videoPacket } from '../../support/room-media.ts';
 import { seededRandom } from '../../support/seeded-rng.ts';
@@ -33,8 +33,10 @@ export const resume: FuzzTarget = {
     const script = (...records: readonly Uint8Array[]): Uint8Array =>
       encodeScript(records.map((data) => ({ op: 0, data })));
     const [server, ...sessions] = recordsOf(encodeIdentity(identity));
-    const [room, ...contexts] = recordsOf(encodeMedia(media));
+    const [room, together] = recordsOf(encodeMedia(media));
+    const contexts = peers.map((peer) => recordsOf(encodeMedia({ ...media, peers: [peer] }))[1]!);
     return [
+      script(server!, ...sessions, room!, together!),
       script(server!, ...sessions, room!, ...contexts),
       script(server!, ...sessions),
       script(server!, sessions[0]!, sessions[0]!, room!, contexts[0]!, contexts[0]!),
@@ -48,7 +50,7 @@ export const resume: FuzzTarget = {
     if (server === undefined) return 'nothing';
     const sessions = records.map(decodeSession).filter((one) => one !== undefined);
     const room = records.map(decodeRoom).find((one) => one !== undefined);
-    const peers = records.map(decodePeer).filter((one) => one !== undefined);
+    const peers = records.flatMap((record) => decodePeers(record) ?? []);
     const media = room && { writtenAt: SAMPLE_TIME, notAfter: SAMPLE_TIME + 30_000, room, peers };
     const watched = new WatchedBroadcast({ identity: { ...server, sessions }, media });
     const stale = [...watched.broadcast.sessions].some(({ current }) => current?.peer.isStale === true);

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
+import { RECORD } from '../../../src/snapshot/codec/fields.ts';
 import { decodeServer, decodeSession, encodeIdentity } from '../../../src/snapshot/codec/identity.ts';
-import { decodePeer, decodeRoom, encodeMedia } from '../../../src/snapshot/codec/media.ts';
+import { decodePeers, decodeRoom, encodeMedia } from '../../../src/snapshot/codec/media.ts';
 import type { IdentitySnapshot, MediaSnapshot } from '../../../src/snapshot/schema.ts';
 import { concat, utf8 } from '../../../src/util/bytes.ts';
 import { seededRandom } from '../../support/seeded-rng.ts';
@@ -54,25 +55,31 @@ export const mediaRecord: FuzzTarget = {
     'a record of media.sealed that decodes is, encoded again, the same to the byte, and its limits leave room to go on',
   inputs: 12_000,
   maxBytes: 4_096,
-  reaches: ['room', 'peer', 'neither'],
+  reaches: ['room', 'peer', 'peers', 'neither'],
   seeds: () => [
     ...recordsOf(encodeMedia(MEDIA)),
     ...ALL_PROFILES.flatMap((profile, i) => peersOf([samplePeer(seededRandom(14 + i), profile)])),
+    ...peersOf(ALL_PROFILES.map((profile, i) => samplePeer(seededRandom(17 + i), profile))),
+    // As up to format 3: a peer in a record of its own.
+    ...peersOf([samplePeer(seededRandom(20))]).map((record) =>
+      Uint8Array.of(RECORD.peer3, ...record.subarray(1)),
+    ),
   ],
   run: (input) => {
     const room = decodeRoom(input);
-    const peer = decodePeer(input);
+    const peers = decodePeers(input);
     if (room !== undefined) {
       sameBytes(input, recordsOf(encodeMedia({ ...MEDIA, room, peers: [] }))[0]!);
       // RFC 3711 §3.3.1: an index has 48 bits.
       if (room.streams.some(({ limit }) => limit > 2 ** 48)) throw new Error('a limit beyond every index');
       return 'room';
     }
-    if (peer === undefined) return 'neither';
-    sameBytes(input, peersOf([peer])[0]!);
-    if (!isDeepStrictEqual(revealed(decodePeer(input)), revealed(peer)))
+    if (peers === undefined) return 'neither';
+    // The encoder makes a record of its own of what is over the size of one.
+    sameBytes(input.subarray(1), concat(...peersOf(peers).map((record) => record.subarray(1))));
+    if (!isDeepStrictEqual(revealed(decodePeers(input)), revealed(peers)))
       throw new Error('a peer is another one');
-    return 'peer';
+    return peers.length === 1 ? 'peer' : 'peers';
   },
 };
 

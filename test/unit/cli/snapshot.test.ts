@@ -67,7 +67,7 @@ describe('rekeycast snapshot inspect', () => {
         kind: 'media',
         key,
         writer: 'authenticated',
-        contexts: 4,
+        records: 2,
         expired: false,
       },
     ]);
@@ -89,7 +89,7 @@ describe('rekeycast snapshot inspect', () => {
       '2 h ago',
       'authenticated',
       '4 records',
-      '4 contexts',
+      '2 records',
     ])
       expect(out).toContain(words);
   });

@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { IdentityWriter } from '../../../src/server/identity-writer.ts';
 
 /** Writes that finish when the test says so. */
@@ -111,6 +111,50 @@ describe('IdentityWriter', () => {
     await flushed;
     expect(disk.log).toEqual(['write 0', 'said', 'write 1']);
     expect(failures.length).toBe(1);
+  });
+
+  it('rests behind a write that has held the loop up, and makes one write of all that comes meanwhile', async () => {
+    const slow = new IdentityWriter(
+      () => {
+        const from = performance.now();
+        while (performance.now() - from < 5);
+        return disk.write();
+      },
+      (error) => failures.push(error),
+    );
+    slow.request();
+    await disk.finish();
+    for (disk.state = 1; disk.state < 5; disk.state++) {
+      slow.afterWrite(() => disk.log.push('said'));
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    await disk.finish();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(disk.log).toEqual(['write 0', 'write 5', 'said', 'said', 'said', 'said']);
+  });
+
+  it('does not rest where somebody waits for all of it', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout'] });
+    try {
+      const slow = new IdentityWriter(
+        () => {
+          const from = performance.now();
+          while (performance.now() - from < 5);
+          return disk.write();
+        },
+        (error) => failures.push(error),
+      );
+      slow.request();
+      await disk.finish();
+      slow.request();
+      // Time stands still: a rest would have no end.
+      const written = slow.written();
+      await disk.finish();
+      await written;
+      expect(disk.log).toEqual(['write 0', 'write 0']);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it('takes a state that cannot be captured for a write that fails', async () => {

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { NONE } from '../../../src/snapshot/anchor.ts';
 import { decodeServer, decodeSession, encodeIdentity } from '../../../src/snapshot/codec/identity.ts';
-import { decodePeer, decodeRoom, encodeMedia } from '../../../src/snapshot/codec/media.ts';
+import { decodePeers, decodeRoom, encodeMedia } from '../../../src/snapshot/codec/media.ts';
 import { HEADER_BYTES } from '../../../src/snapshot/header.ts';
 import type { IdentitySnapshot, MediaSnapshot, SessionRecord } from '../../../src/snapshot/schema.ts';
 import { sealSnapshot } from '../../../src/snapshot/seal.ts';
@@ -160,9 +160,9 @@ describe('the records of an identity', () => {
 
   it('never throw on any bytes', () => {
     fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 400 }), fc.nat({ max: 4 }), (bytes, type) => {
+      fc.property(fc.uint8Array({ maxLength: 400 }), fc.nat({ max: 6 }), (bytes, type) => {
         const record = new Uint8Array([type, ...bytes]);
-        for (const decode of [decodeServer, decodeSession, decodePeer, decodeRoom]) decode(record);
+        for (const decode of [decodeServer, decodeSession, decodePeers, decodeRoom]) decode(record);
       }),
       { numRuns: 300 },
     );
@@ -207,7 +207,7 @@ describe('the records of an identity', () => {
     let seen: Uint8Array | undefined;
     for (const record of encodeMedia(sampleMedia(seededRandom(4), 2))) {
       seen = record;
-      if (record[0] === 4) break;
+      if (record[0] === 6) break;
     }
     expect(seen?.every((byte) => byte === 0)).toBe(true);
   });
@@ -238,16 +238,36 @@ describe('the records of a media snapshot', () => {
       fc.property(media, (snapshot) => {
         const [first, ...others] = plaintext(encodeMedia(snapshot));
         expect(revealed(decodeRoom(first!))).toEqual(revealed(snapshot.room));
-        expect(revealed(others.map((record) => decodePeer(record)))).toEqual(revealed(snapshot.peers));
+        expect(revealed(others.flatMap((record) => decodePeers(record)))).toEqual(revealed(snapshot.peers));
       }),
       { numRuns: 100 },
     );
   });
 
+  it('hold some peers each, and are refused as a whole where one of them makes no sense', () => {
+    const snapshot = sampleMedia(seededRandom(9), 60);
+    const [, ...records] = plaintext(encodeMedia(snapshot));
+    expect(records.length).toBeGreaterThan(1);
+    expect(records.length).toBeLessThan(6);
+    expect(revealed(records.flatMap((record) => decodePeers(record)))).toEqual(revealed(snapshot.peers));
+    const [first] = records;
+    // The last of its bytes are the limit of a peer, which has 31 bits.
+    first!.fill(0xff, first!.length - 8);
+    expect(decodePeers(first!)).toBeUndefined();
+  });
+
+  it('of format 3, one for each peer, are read as well', () => {
+    const peer = samplePeer(seededRandom(10));
+    const [, record] = plaintext(encodeMedia({ ...sampleMedia(seededRandom(10), 0), peers: [peer] }));
+    const former = Uint8Array.of(4, ...record!.subarray(1));
+    expect(revealed(decodePeers(former))).toEqual(revealed([peer]));
+    expect(decodePeers(new Uint8Array([...former, ...record!.subarray(1)]))).toBeUndefined();
+  });
+
   it('are refused when cut anywhere, and with a byte too many', () => {
     const [roomRecord, peerRecord] = plaintext(encodeMedia(sampleMedia(seededRandom(1), 1)));
     expectStrict(roomRecord!, decodeRoom);
-    expectStrict(peerRecord!, decodePeer);
+    expectStrict(peerRecord!, decodePeers);
   });
 
   it('are refused with a base that is no multiple of 2^16', () => {
@@ -255,7 +275,7 @@ describe('the records of a media snapshot', () => {
     const change = (base: number) => ({ ...good, send: { ...good.send, streams: [{ ssrc: 1, base }] } });
     const decoded = (base: number) => {
       const snapshot = { ...sampleMedia(seededRandom(6), 0), peers: [change(base)] };
-      return decodePeer(plaintext(encodeMedia(snapshot))[1]!);
+      return decodePeers(plaintext(encodeMedia(snapshot))[1]!);
     };
     expect(decoded(65_536)).toBeDefined();
     expect(decoded(65_537)).toBeUndefined();

@@ -10,7 +10,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { decodePeer, decodeRoom } from '../../../src/snapshot/codec/media.ts';
+import { decodePeers, decodeRoom } from '../../../src/snapshot/codec/media.ts';
 import { FORMAT_VERSION, HEADER_BYTES } from '../../../src/snapshot/header.ts';
 import { openSealed } from '../../../src/snapshot/seal.ts';
 import { ROOT } from '../../support/process.ts';
@@ -76,7 +76,7 @@ describe.each(VERSIONS)('files of format %d', (version) => {
     const opened = openSealed(sealed, (id) => keys.secret(id), { kind: 'media' });
     if (opened.outcome !== 'opened') throw new Error(`the media file is ${opened.outcome}`);
     const [room, ...peers] = opened.records.map(({ bytes }) => Uint8Array.from(bytes));
-    const found = { room: decodeRoom(room!), peers: peers.map(decodePeer) };
+    const found = { room: decodeRoom(room!), peers: peers.flatMap((record) => decodePeers(record)) };
     expect(text(found)).toBe(readFileSync(fixture(version, 'media.json'), 'utf8'));
   });
 

@@ -59,6 +59,20 @@ describe('IndexLimit', () => {
     expect(limit.propose(95, 8)).toBe(103);
   });
 
+  it('stays while half of the reserve is left, and rises when less is', () => {
+    const limit = new IndexLimit(CEILING, Infinity);
+    expect(limit.propose(100, 10)).toBe(110);
+    expect(limit.propose(105, 10)).toBe(110);
+    expect(limit.propose(106, 10)).toBe(116);
+  });
+
+  it('rises where half of the reserve is less than what is used between two proposals', () => {
+    const limit = new IndexLimit(CEILING, Infinity);
+    expect(limit.propose(100, 10)).toBe(110);
+    for (let i = 0; i < 5; i++) limit.countUse();
+    expect(limit.propose(105, 10)).toBe(115);
+  });
+
   it('proposes an index that exists, even at the end', () => {
     expect(new IndexLimit(CEILING, 0).propose(CEILING, 100)).toBe(CEILING - 1);
   });
