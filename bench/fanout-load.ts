@@ -1,16 +1,28 @@
+import { createSocket } from 'node:dgram';
 import { parseArgs } from 'node:util';
+import { PAYLOAD_TYPE } from '../src/room/media.ts';
+import { writeRtp } from '../src/rtp/packet.ts';
+import { concat } from '../src/util/bytes.ts';
 import { testIdentity } from '../test/support/dtls-identity.ts';
 import { LOOPBACK } from '../test/support/ports.ts';
+import { vp8Payload } from '../test/support/room-media.ts';
+import { elapse } from '../test/support/wait.ts';
 import { type Counts, openPages, Page } from './fanout-page.ts';
 import { openSieved, type SievedSocket } from './fanout-sieve.ts';
 
 /**
- * The load of `bench/fanout.ts`, a process of its own: the broadcaster, viewers with ICE, DTLS and SRTP over real sockets, or sockets that only
- * listen, for programs that know nothing of either. Of media one packet in sixteen comes to the process, which decrypts it; the kernel counts the others.
+ * The load of `bench/fanout.ts`, a process of its own: the broadcaster (`source`, or `rtp` without any protection, for servers that take that),
+ * viewers with ICE, DTLS and SRTP over real sockets, or sockets that only listen (`sink`), for programs that know nothing of either. Of media one packet
+ * in so many comes to the process, which decrypts it; the kernel counts the others.
  */
 
 /** Pages that are brought up at a time: somewhat less than the server makes handshakes with. */
 const AT_ONCE = '48';
+const RTP_HEADER_BYTES = 12;
+const VP8_BYTES = 4;
+const SOURCE_SSRC = 0x1234;
+/** Of the source without protection, which hears of nobody who wants one. */
+const KEYFRAME_MS = 2_000;
 
 const { values: options } = parseArgs({
   options: {
@@ -27,44 +39,55 @@ const { values: options } = parseArgs({
   },
 });
 
-const counts: Counts = { datagrams: 0, sampled: 0, decrypted: 0, resent: 0 };
-const count = Number(options.count);
+/** What it may be told by the process that has started it, which is answered by what it has seen so far. */
+export interface Order {
+  /** From now on. */
+  readonly pace?: { readonly packets: number; readonly interval: number };
+  /** More viewers are to come; it answers once they have their keys. */
+  readonly open?: number;
+}
+
+const counts: Counts = { sent: 0, datagrams: 0, sampled: 0, decrypted: 0, resent: 0 };
 const every = Number(options.every);
 const at = { url: options.url, udpPort: Number(options.udp), identity: await testIdentity() };
-/** Of the source; it may be told to go faster. */
 const frame = {
   packets: Number(options.packets),
-  padding: Number(options.bytes) - 16,
+  padding: Number(options.bytes) - RTP_HEADER_BYTES - VP8_BYTES,
   interval: Number(options.interval),
 };
-let dropped = (): number => 0;
+const pages: Page[] = [];
+const sinks: SievedSocket[] = [];
 
 switch (options.role) {
   case 'source':
-    await openPages(1, 1, () => new Page({ ...at, name: 'source', frame }));
-    process.send?.({ ready: true });
+    await openPages(1, 1, () => new Page({ ...at, name: 'source', frame, counts }));
     break;
-  case 'viewers': {
-    const pages = await openPages(
-      count,
-      Number(options['at-once']),
-      (number) => new Page({ ...at, name: `page ${number}`, every, counts }),
-    );
-    dropped = () => sum(pages.map((page) => page.dropped));
-    process.send?.({ ready: true });
+  case 'rtp':
+    void sendPlain(Number(options.udp));
     break;
-  }
-  default: {
-    const sockets = Array.from({ length: count }, (_, i) => sink(i));
-    dropped = () => sum(sockets.map((socket) => socket.dropped()));
-    process.send?.({ ready: true, ports: sockets.map(({ port }) => port) });
-  }
+  case 'viewers':
+    await openMore(Number(options.count));
+    break;
+  default:
+    for (let i = 0; i < Number(options.count); i++) sinks.push(sink(i));
 }
-process.on('message', (message: { readonly interval?: number }) => {
-  if (message.interval !== undefined) frame.interval = message.interval;
-  else process.send?.({ ...counts, datagrams: counts.sampled + dropped() });
+process.send?.({ ready: true, ports: sinks.map(({ port }) => port) });
+process.on('message', async ({ pace, open }: Order) => {
+  if (pace !== undefined) Object.assign(frame, pace);
+  if (open !== undefined) await openMore(open);
+  process.send?.({ ...counts, datagrams: counts.sampled + dropped() });
 });
 process.on('disconnect', () => process.exit());
+
+async function openMore(count: number): Promise<void> {
+  const first = pages.length;
+  const more = await openPages(
+    count,
+    Number(options['at-once']),
+    (number) => new Page({ ...at, name: `page ${first + number}`, every, counts }),
+  );
+  pages.push(...more);
+}
 
 function sink(number: number): SievedSocket {
   const opened = openSieved(LOOPBACK, { every, remainder: number % every, always: [] });
@@ -72,6 +95,34 @@ function sink(number: number): SievedSocket {
   return opened;
 }
 
-function sum(values: readonly number[]): number {
-  return values.reduce((total, value) => total + value, 0);
+function dropped(): number {
+  const all = [...pages.map((page) => page.dropped), ...sinks.map((one) => one.dropped())];
+  return all.reduce((total, value) => total + value, 0);
+}
+
+/** Frames as the broadcaster's, in the clear. */
+async function sendPlain(port: number): Promise<void> {
+  const socket = createSocket('udp4');
+  let sequence = 1_000;
+  let keyframeAt = 0;
+  let next = performance.now();
+  while (true) {
+    const now = performance.now();
+    const keyframe = now >= keyframeAt;
+    if (keyframe) keyframeAt = now + KEYFRAME_MS;
+    for (let i = 0; i < frame.packets; i++, sequence++) {
+      const packet = writeRtp({
+        marker: i === frame.packets - 1,
+        payloadType: PAYLOAD_TYPE.vp8,
+        sequenceNumber: sequence & 0xffff,
+        timestamp: Math.floor(next * 90) >>> 0,
+        ssrc: SOURCE_SSRC,
+        payload: concat(vp8Payload(keyframe && i === 0, sequence), new Uint8Array(frame.padding)),
+      });
+      socket.send(packet, port, LOOPBACK);
+      counts.sent++;
+    }
+    next += frame.interval;
+    await elapse(Math.max(0, next - performance.now()));
+  }
 }

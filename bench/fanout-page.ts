@@ -22,8 +22,10 @@ const OWN_SSRC = 7;
 /** In units of the timestamp: a millisecond. */
 const JITTER = 90;
 
-/** What the viewers have had so far. */
+/** What has been so far. */
 export interface Counts {
+  /** Media packets of a broadcaster, those that were asked for again not among them. */
+  sent: number;
   /** Media that has come to their sockets, whether it was looked at or not. */
   datagrams: number;
   /** Of it, what this process has got, and what of that could be decrypted. */
@@ -52,6 +54,8 @@ export class Page {
   readonly #counts: Counts;
   readonly #remainder: number;
   readonly #sockets = new Map<number, SievedSocket>();
+  /** Where it was told to send to last. */
+  #serverPort: number;
   #ws: WsClient | undefined;
   #timer: NodeJS.Timeout | undefined;
   #wakeAt = Number.POSITIVE_INFINITY;
@@ -64,10 +68,11 @@ export class Page {
 
   constructor(options: PageOptions) {
     this.#options = options;
-    this.#counts = options.counts ?? { datagrams: 0, sampled: 0, decrypted: 0, resent: 0 };
+    this.#counts = options.counts ?? { sent: 0, datagrams: 0, sampled: 0, decrypted: 0, resent: 0 };
     // Not everybody's sample comes in the same moment.
     this.#remainder = Math.floor(Math.random() * (options.every ?? 1));
     const { udpPort, name, identity, frame } = options;
+    this.#serverPort = udpPort;
     this.browser = new VirtualBrowser({
       name,
       ip: LOOPBACK,
@@ -76,7 +81,10 @@ export class Page {
       server: { ip: LOOPBACK, port: udpPort },
       ports: {
         transmit: (from, datagram) => {
-          if (!this.#left) this.#socket(from.port).socket.send(datagram, udpPort, LOOPBACK);
+          if (this.#left) return;
+          if (classifyDatagram(datagram) === 'srtp' && payloadTypeOf(datagram) !== PAYLOAD_TYPE.vp8Rtx)
+            this.#counts.sent++;
+          this.#socket(from.port).socket.send(datagram, this.#serverPort, LOOPBACK);
         },
         say: (message) => this.#ws?.say(message),
       },
@@ -102,6 +110,7 @@ export class Page {
           ...(position === undefined ? [] : [formatPosition(position)]),
         ],
         heard: (message) => {
+          if (message.type === 'offer') this.#serverPort = portIn(message.sdp) ?? this.#serverPort;
           this.browser.handleMessage(message, performance.now());
           this.#run();
         },
@@ -197,7 +206,7 @@ export class Page {
     counts.decrypted++;
     // What it has seen it need not keep.
     current.received.clear();
-    if ((datagram[1]! & 0x7f) === PAYLOAD_TYPE.vp8Rtx) {
+    if (payloadTypeOf(datagram) === PAYLOAD_TYPE.vp8Rtx) {
       counts.resent++;
       return;
     }
@@ -228,6 +237,14 @@ export class Page {
     const sequences = [(this.#highest - 1) & 0xffff];
     connection.sendRtcp([{ type: 'nack', sender: OWN_SSRC, media: this.#ssrc, sequences }]);
   }
+}
+
+const payloadTypeOf = (datagram: Uint8Array): number => datagram[1]! & 0x7f;
+
+/** Of the server's first candidate on this machine. */
+function portIn(sdp: string): number | undefined {
+  const [, port] = /^a=candidate:\S+ 1 udp \d+ 127\.0\.0\.1 (\d+) typ host/im.exec(sdp) ?? [];
+  return port === undefined ? undefined : Number(port);
 }
 
 /** Opens so many pages, `atOnce` at a time, and gives them once they have keys. */

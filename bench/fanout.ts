@@ -1,224 +1,175 @@
-import { type ChildProcess, execFile, execFileSync, fork } from 'node:child_process';
-import { once } from 'node:events';
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { loadavg, tmpdir } from 'node:os';
+import { existsSync } from 'node:fs';
+import { loadavg } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs, promisify } from 'node:util';
-import { askServer } from '../src/cli/admin-client.ts';
-import { serverFacts } from '../src/observability/facts.ts';
-import { median } from '../test/support/gaps.ts';
-import { BUILT_SERVER, ROOT, ServerProcess } from '../test/support/process.ts';
-import { elapse, until } from '../test/support/wait.ts';
-import type { Counts } from './fanout-page.ts';
+import { parseArgs } from 'node:util';
+import { ROOT } from '../test/support/process.ts';
+import { programOf } from './fanout-programs.ts';
+import { type Climb, type Result, report } from './fanout-table.ts';
+import {
+  isRival,
+  isServer,
+  type Measured,
+  measureProgram,
+  type Pace,
+  PROGRAMS,
+  RIVALS,
+  SERVER_WAYS,
+  Stage,
+  type Way,
+} from './fanout-ways.ts';
+import { writeSection } from './report.ts';
 import { machine } from './table.ts';
 
 /**
- * What one packet to one viewer costs the server, in processor time of its process alone. One broadcaster sends frames of eight packets thirty
- * times a second; viewers are real as far as the network sees (ICE, DTLS, SRTP), in a process of their own, and some decrypt all they get.
- * Ways are measured in turn, again and again: machines are noisy, ratios less so.
+ * What one packet to one viewer costs the server, in processor time of its processes alone, beside programs that only protect and send, and beside
+ * other servers. Viewers are real as far as the network sees (ICE, DTLS, SRTP, their reports), in a process of their own. Ways are measured in turn,
+ * again and again: machines are noisy, ratios less so.
  */
 
-const USAGE =
-  'usage: npm run bench:fanout -- [--viewers <n,n>] [--seconds <n>] [--repeat <n>] [--packets <a frame>] [--ways <way,way>]';
-const BYTES = 1_100;
-const SETTLE_MS = 3_000;
-const FRAME_MS = 1_000 / 30;
-/** While viewers come: who is there already need not be fed at full speed. */
-const SLOW_FRAME_MS = 500;
-/** What a viewer of a good picture gets in a second. */
-const PACKETS_PER_SECOND = 250;
-const C_WAYS = ['c-sendto', 'c-sendmmsg'] as const;
-/** `plain` is the same server without its kernel: a cipher and an HMAC object a packet, and dgram. */
-const SERVER_WAYS = ['gso', 'sendmmsg', 'dgram', 'plain'] as const;
-type Way = (typeof C_WAYS | typeof SERVER_WAYS)[number];
+const USAGE = `usage: npm run bench:fanout -- [--quick] [--write] [--viewers <n,n>] [--seconds <n>] [--repeat <n>] [--ways <way,way>]
+  [--packets <a frame, n,n>] [--saturated] [--no-climb] [--workers <n>]
+Without options it takes about 14 minutes, with --quick about 3.`;
+/** What a broadcaster sends, as its encoder makes it, and as its pacer spreads it. */
+const FRAMES: Pace = { name: 'frames', packets: 8, interval: 1_000 / 30 };
+const SINGLES: Pace = { name: 'singles', packets: 1, interval: 4 };
+const SATURATED: Pace = { name: 'saturated', packets: 8, interval: 0 };
+/** Where C and the server are taken to their limit. */
+const SATURATED_AT = 300;
+/** A way without batches has not the time for more. */
+const SLOW_WAYS: readonly Way[] = ['plain', 'js-loop', 'werift'];
+const SLOW_UP_TO = 300;
+/** How many the machine feeds: from so many on, by so many. */
+const CLIMB = { from: 500, by: 250, to: 2_000, arrived: 0.995, seconds: 4 };
 
 const { values: options } = parseArgs({
   options: {
-    viewers: { type: 'string', default: '50,300,1000' },
-    seconds: { type: 'string', default: '10' },
-    repeat: { type: 'string', default: '3' },
-    packets: { type: 'string', default: '8' },
-    ways: { type: 'string', default: [...SERVER_WAYS, ...C_WAYS].join(',') },
+    quick: { type: 'boolean', default: false },
+    write: { type: 'boolean', default: false },
+    viewers: { type: 'string' },
+    seconds: { type: 'string' },
+    repeat: { type: 'string' },
+    ways: { type: 'string' },
+    packets: { type: 'string' },
+    saturated: { type: 'boolean' },
+    climb: { type: 'boolean' },
+    workers: { type: 'string', default: '0' },
     help: { type: 'boolean', default: false },
   },
+  allowNegative: true,
 });
 if (options.help) {
   console.log(USAGE);
   process.exit(0);
 }
 
-interface Measured {
-  readonly nanoseconds: number;
-  readonly packets: number;
-  /** Shares of what was sent that has arrived, and of the sample that could be decrypted. */
-  readonly arrived: number;
-  readonly decrypted: number;
+const { quick } = options;
+const wanted = (
+  options.ways?.split(',') ?? [
+    ...(quick ? ['gso', 'dgram', 'c-sendmmsg'] : [...SERVER_WAYS, ...PROGRAMS, ...RIVALS]),
+  ]
+).map((way) => way as Way);
+const viewerCounts = (options.viewers ?? (quick ? '300,1000' : '50,300,1000')).split(',').map(Number);
+const seconds = Number(options.seconds ?? 4);
+const repeat = Number(options.repeat ?? (quick ? 1 : 2));
+const workers = Number(options.workers);
+const started = performance.now();
+
+const ways = wanted.filter(isThere);
+const results: Result[] = [];
+for (let i = 0; i < repeat; i++)
+  for (const viewers of viewerCounts) for (const way of ways) await measure(way, viewers, i === 0);
+const climbed = (options.climb ?? ways.includes('gso')) ? await climb() : undefined;
+
+const minutes = (performance.now() - started) / 60_000;
+const markdown = report({
+  machine: machine(),
+  load: loadavg()[0]!,
+  minutes,
+  seconds,
+  repeat,
+  workers,
+  results,
+  climbed,
+  aes: [...new Set(ways.map((way) => programOf(way)?.aes).filter((aes) => aes !== undefined))],
+  missing: wanted.filter((way) => !ways.includes(way)),
+});
+console.log(markdown);
+if (options.write) writeSection('fanout', markdown);
+process.exit(0);
+
+function isThere(way: Way): boolean {
+  if (isServer(way)) return true;
+  if (!isRival(way)) return programOf(way) !== undefined;
+  if (!existsSync(join(ROOT, 'bench', 'rivals', `${way}.ts`))) return false;
+  const cache = join(ROOT, 'node_modules', '.cache', 'rekeycast-rivals');
+  if (way === 'janus') return existsSync('/usr/bin/janus');
+  return way === 'werift' || existsSync(join(cache, way));
 }
 
-const seconds = Number(options.seconds);
-const wanted = options.ways.split(',') as Way[];
-const program = wanted.some((way) => way.startsWith('c-')) ? compileC() : undefined;
-const ways = wanted.filter((way) => program !== undefined || !way.startsWith('c-'));
-
-console.log(
-  `${machine()}, load ${loadavg()[0]!.toFixed(1)}. Frames of ${options.packets} packets of ${BYTES} bytes, 30 a second, for ${seconds} s.\n`,
-);
-for (const viewers of options.viewers.split(',').map(Number)) {
-  const results = new Map<Way, Measured[]>(ways.map((way) => [way, []]));
-  for (let i = 0; i < Number(options.repeat); i++)
-    for (const way of ways) {
-      const measured = way.startsWith('c-')
-        ? await measureC(way, viewers)
-        : await measureServer(way, viewers);
-      results.get(way)!.push(measured);
-      process.stderr.write(`${viewers} viewers, ${way}: ${Math.round(measured.nanoseconds)} ns\n`);
-    }
-  print(viewers, results);
+/** Which paces a way is measured at. */
+function pacesOf(way: Way, viewers: number): readonly Pace[] {
+  if (options.packets !== undefined)
+    return options.packets
+      .split(',')
+      .map((packets) => (packets === '1' ? SINGLES : { ...FRAMES, packets: Number(packets) }));
+  if (isRival(way) || way.startsWith('debian') || quick || viewers < SATURATED_AT) return [FRAMES];
+  if (way === 'plain' || way === 'js-loop') return viewers === SATURATED_AT ? [FRAMES, SATURATED] : [FRAMES];
+  return viewers === SATURATED_AT ? [FRAMES, SINGLES, SATURATED] : [FRAMES, SINGLES];
 }
 
-function print(viewers: number, results: ReadonlyMap<Way, readonly Measured[]>): void {
-  const of = (way: Way, what: keyof Measured): number => {
-    const values = (results.get(way) ?? []).map((measured) => measured[what]);
-    return values.length === 0 ? Number.NaN : median(values);
-  };
-  const ratio = (way: Way, to: Way): string => {
-    const value = of(way, 'nanoseconds') / of(to, 'nanoseconds');
-    return Number.isFinite(value) ? value.toFixed(2) : '-';
-  };
-  console.log(`## ${viewers} viewers\n`);
-  console.log(
-    '| way | ns a packet, median | least – most | × plain | × c-sendmmsg | viewers a core | packets | arrived | of the sample decrypted |\n|---|---|---|---|---|---|---|---|---|',
-  );
-  for (const [way, all] of results) {
-    const each = all.map(({ nanoseconds }) => Math.round(nanoseconds));
-    const ns = of(way, 'nanoseconds');
-    console.log(
-      `| ${way} | ${Math.round(ns)} | ${Math.min(...each)} – ${Math.max(...each)} | ${ratio(way, 'plain')} | ${ratio(way, 'c-sendmmsg')} | ${Math.round(1e9 / ns / PACKETS_PER_SECOND)} | ${of(way, 'packets')} | ${percent(of(way, 'arrived'))} | ${percent(of(way, 'decrypted'))} |`,
+async function measure(way: Way, viewers: number, isFirst: boolean): Promise<void> {
+  if (viewers > SLOW_UP_TO && SLOW_WAYS.includes(way)) return;
+  // Others' numbers stand for themselves, and take their time to come up.
+  if (isRival(way) && !isFirst) return;
+  const paces = [...pacesOf(way, viewers), ...(options.saturated === true ? [SATURATED] : [])];
+  const note = (pace: Pace, measured: Measured): void => {
+    results.push({ way, viewers, pace, ...measured });
+    const { nanoseconds, perSecond, busy, arrived } = measured;
+    const each = nanoseconds.map(Math.round).join(' ');
+    console.error(
+      `${clock()} ${viewers} viewers, ${way}, ${pace.name}: ${each} ns, ${Math.round(perSecond)} packets/s, busy ${busy.toFixed(2)}, arrived ${(arrived * 100).toFixed(2)} %`,
     );
-  }
-  console.log('');
-}
-
-function percent(share: number): string {
-  return Number.isFinite(share) ? `${(share * 100).toFixed(1)} %` : '-';
-}
-
-async function measureServer(way: Way, viewers: number): Promise<Measured> {
-  const server = await ServerProcess.start({
-    env: { LOG_LEVEL: 'info', SEND_PATH: way === 'plain' ? 'dgram' : way },
-    command: [process.execPath, way === 'plain' ? withoutKernel() : BUILT_SERVER],
-  });
-  const loads: ChildProcess[] = [];
+  };
   try {
-    await until('the way is chosen', () => server.events('send-path').length === 1);
-    const chosen = server.events('send-path')[0]!.fields;
-    if (chosen.path !== (way === 'plain' ? 'dgram' : way))
-      throw new Error(`${way} is not to be had here: ${chosen.why}`);
-    const at = ['--url', server.url, '--udp', String(server.udpPort)];
-    const shape = [
-      '--packets',
-      options.packets,
-      '--bytes',
-      String(BYTES),
-      '--interval',
-      String(SLOW_FRAME_MS),
-    ];
-    const source = await load(['--role', 'source', ...shape, ...at]);
-    loads.push(source);
-    const audience = await load(['--role', 'viewers', '--count', String(viewers), ...at]);
-    loads.push(audience);
-    source.send({ interval: FRAME_MS });
-    await elapse(SETTLE_MS);
-    const before = await look(server, audience);
-    await elapse(seconds * 1_000);
-    const after = await look(server, audience);
-    const packets = after.mediaOut - before.mediaOut;
-    return {
-      nanoseconds: (after.cpu - before.cpu) / packets,
-      packets,
-      arrived: (after.datagrams - before.datagrams) / packets,
-      decrypted: (after.decrypted - before.decrypted) / (after.sampled - before.sampled),
-    };
+    const program = programOf(way);
+    if (program !== undefined) {
+      for (const pace of paces) note(pace, await measureProgram(program.command, viewers, pace, seconds));
+      return;
+    }
+    const stage = await Stage.open(way, viewers, workers);
+    try {
+      for (const pace of paces) note(pace, await stage.measure(pace, seconds));
+    } finally {
+      await stage.end();
+    }
+  } catch (error) {
+    console.error(`${clock()} ${viewers} viewers, ${way}: ${String(error)}`);
+    results.push({ way, viewers, pace: FRAMES, failed: String(error) });
+  }
+}
+
+/** More and more viewers, until not all arrives. */
+async function climb(): Promise<readonly Climb[]> {
+  const steps: Climb[] = [];
+  const stage = await Stage.open('gso', CLIMB.from, workers);
+  try {
+    for (let viewers = CLIMB.from; viewers <= CLIMB.to; viewers += CLIMB.by) {
+      await stage.grow(viewers);
+      const measured = await stage.measure(SINGLES, CLIMB.seconds);
+      steps.push({ viewers, ...measured });
+      console.error(
+        `${clock()} ${viewers} viewers: busy ${measured.busy.toFixed(2)}, arrived ${(measured.arrived * 100).toFixed(2)} %`,
+      );
+      if (measured.arrived < CLIMB.arrived) break;
+    }
+  } catch (error) {
+    console.error(`${clock()} no more viewers: ${String(error)}`);
   } finally {
-    for (const child of loads) child.kill();
-    await server.dispose();
+    await stage.end();
   }
+  return steps;
 }
 
-async function measureC(way: Way, viewers: number): Promise<Measured> {
-  const sink = await load(['--role', 'sink', '--count', String(viewers)]);
-  try {
-    const args = [way.slice(2), options.seconds, options.packets, String(BYTES), ...sink.ports.map(String)];
-    // Not waited for in a way that would hold up this process: it has to hear of the load's end.
-    const { stdout } = await promisify(execFile)(program!, args, { encoding: 'utf8' });
-    const [packets, nanoseconds] = stdout.split(' ').map(Number);
-    const { datagrams } = await countedBy(sink);
-    return {
-      nanoseconds: nanoseconds!,
-      packets: packets!,
-      arrived: datagrams / packets!,
-      decrypted: Number.NaN,
-    };
-  } finally {
-    sink.kill();
-  }
-}
-
-/** What has been so far. */
-async function look(server: ServerProcess, audience: ChildProcess) {
-  const answer = await askServer(server.adminSocket, { command: 'status' });
-  if (answer.kind !== 'answer' || !answer.response.ok) throw new Error('the server does not answer');
-  const { mediaOut } = serverFacts.parse(answer.response.facts).traffic;
-  return { mediaOut, cpu: cpuOf(server.run.pid), ...(await countedBy(audience)) };
-}
-
-async function countedBy(audience: ChildProcess): Promise<Counts> {
-  const counted = once(audience, 'message');
-  audience.send({});
-  const [counts] = (await counted) as [Counts];
-  return counts;
-}
-
-/** Nanoseconds on a processor, of all threads (the kernel's Documentation/scheduler/sched-stats). */
-function cpuOf(pid: number): number {
-  return readdirSync(`/proc/${pid}/task`)
-    .map((task) => Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'latin1').split(' ')[0]))
-    .reduce((sum, time) => sum + time, 0);
-}
-
-async function load(args: readonly string[]): Promise<ChildProcess & { readonly ports: readonly number[] }> {
-  const child = fork(join(ROOT, 'bench', 'run.mjs'), ['fanout-load', ...args], { cwd: ROOT });
-  const ended = once(child, 'exit').then(() => {
-    throw new Error(`the load ${args.join(' ')} has ended`);
-  });
-  // It is ended in the end, which nobody waits for.
-  ended.catch(() => undefined);
-  const [message] = (await Promise.race([once(child, 'message'), ended])) as [{ ports?: readonly number[] }];
-  return Object.assign(child, { ports: message.ports ?? [] });
-}
-
-/** The built server and its page, but for the kernel. */
-function withoutKernel(): string {
-  const folder = join(ROOT, 'node_modules', '.cache', 'rekeycast-fanout');
-  rmSync(folder, { recursive: true, force: true });
-  mkdirSync(folder, { recursive: true });
-  for (const part of ['dist', 'public']) cpSync(join(ROOT, part), join(folder, part), { recursive: true });
-  cpSync(join(ROOT, 'package.json'), join(folder, 'package.json'));
-  rmSync(join(folder, 'dist', 'srtp-kernel.wasm'));
-  return join(folder, 'dist', 'rekeycast.js');
-}
-
-/** `undefined` where there is no compiler, or no libsrtp2 (Debian's libsrtp2-dev). */
-function compileC(): string | undefined {
-  const binary = join(tmpdir(), `rekeycast-fanout-${process.pid}`);
-  try {
-    execFileSync('gcc', ['-O2', '-o', binary, join(ROOT, 'bench', 'fanout.c'), '-lsrtp2'], { stdio: 'pipe' });
-  } catch {
-    console.log('Without the programs in C: they take gcc and libsrtp2-dev.\n');
-    return undefined;
-  }
-  process.on('exit', () => {
-    if (existsSync(binary)) rmSync(binary);
-  });
-  return binary;
+function clock(): string {
+  return `${Math.round((performance.now() - started) / 1_000)} s:`;
 }
