@@ -1,5 +1,10 @@
 import { PAYLOAD_TYPE } from '../src/room/media.ts';
-import { formatPosition, SUBPROTOCOL, TOKEN_SUBPROTOCOL_PREFIX } from '../src/signaling/protocol.ts';
+import {
+  formatPosition,
+  type ServerMessage,
+  SUBPROTOCOL,
+  TOKEN_SUBPROTOCOL_PREFIX,
+} from '../src/signaling/protocol.ts';
 import { classifyDatagram } from '../src/transport/demux.ts';
 import type { DtlsIdentity } from '../src/transport/dtls/client.ts';
 import { secureRandom } from '../src/util/rng.ts';
@@ -7,7 +12,7 @@ import { LOOPBACK } from '../test/support/ports.ts';
 import { type FrameShape, VirtualBrowser, type VirtualConnection } from '../test/support/virtual-browser.ts';
 import { until } from '../test/support/wait.ts';
 import { WsClient } from '../test/support/ws-client.ts';
-import { openSieved, type SievedSocket } from './fanout-sieve.ts';
+import { openSieved, type Sieve, type SievedSocket } from './fanout-sieve.ts';
 
 /** RFC 7675 §5.1. */
 const CONSENT_MS = 5_000;
@@ -45,6 +50,8 @@ export interface PageOptions {
   /** One in so many of its media packets comes to this process, a power of two: the kernel drops the others. */
   readonly every?: number;
   readonly counts?: Counts;
+  /** Is told of each media packet that it could decrypt. */
+  readonly heard?: () => void;
 }
 
 /** A page over real sockets: its messages on a WebSocket, each port of its browser a UDP socket. It sleeps until something is due. */
@@ -52,7 +59,9 @@ export class Page {
   readonly browser: VirtualBrowser;
   readonly #options: PageOptions;
   readonly #counts: Counts;
-  readonly #remainder: number;
+  /** Not everybody's sample comes in the same moment. */
+  readonly #place = Math.random();
+  #every: number;
   readonly #sockets = new Map<number, SievedSocket>();
   /** Where it was told to send to last. */
   #serverPort: number;
@@ -69,8 +78,7 @@ export class Page {
   constructor(options: PageOptions) {
     this.#options = options;
     this.#counts = options.counts ?? { sent: 0, datagrams: 0, sampled: 0, decrypted: 0, resent: 0 };
-    // Not everybody's sample comes in the same moment.
-    this.#remainder = Math.floor(Math.random() * (options.every ?? 1));
+    this.#every = options.every ?? 1;
     const { udpPort, name, identity, frame } = options;
     this.#serverPort = udpPort;
     this.browser = new VirtualBrowser({
@@ -99,9 +107,30 @@ export class Page {
     return [...this.#sockets.values()].reduce((sum, { dropped }) => sum + dropped(), 0);
   }
 
+  /** Another sample of the media from now on. What lies at ports of before its last ICE restart is let go. */
+  sample(every: number): void {
+    this.#every = every;
+    for (const [port, opened] of this.#sockets) {
+      if (this.browser.current?.ports[0] === port) {
+        opened.sieve(this.#sieve);
+        continue;
+      }
+      opened.socket.close();
+      this.#sockets.delete(port);
+    }
+  }
+
   /** Comes for the first time, or again, and where it was. */
   async connect(): Promise<void> {
     const { token, position } = this.browser;
+    // What comes right behind the handshake is answered on this WebSocket, and not on the one before.
+    const early: ServerMessage[] = [];
+    this.#ws = undefined;
+    const hear = (message: ServerMessage): void => {
+      if (message.type === 'offer') this.#serverPort = portIn(message.sdp) ?? this.#serverPort;
+      this.browser.handleMessage(message, performance.now());
+      this.#run();
+    };
     const ws = await until('the WebSocket opens', () =>
       WsClient.connect(this.#options.url, {
         protocols: [
@@ -109,14 +138,11 @@ export class Page {
           ...(token === undefined ? [] : [TOKEN_SUBPROTOCOL_PREFIX + token]),
           ...(position === undefined ? [] : [formatPosition(position)]),
         ],
-        heard: (message) => {
-          if (message.type === 'offer') this.#serverPort = portIn(message.sdp) ?? this.#serverPort;
-          this.browser.handleMessage(message, performance.now());
-          this.#run();
-        },
+        heard: (message) => (this.#ws === undefined ? early.push(message) : hear(message)),
       }),
     );
     this.#ws = ws;
+    for (const message of early) hear(message);
     if (token === undefined) ws.say({ type: 'join', capabilities: { rekeyInPlace: true } });
   }
 
@@ -132,7 +158,7 @@ export class Page {
       const watch = (): void => {
         if (condition()) end(true);
       };
-      const timer = setTimeout(() => end(false), patienceMs);
+      const timer = Number.isFinite(patienceMs) ? setTimeout(() => end(false), patienceMs) : undefined;
       this.#watchers.add(watch);
     });
   }
@@ -178,11 +204,15 @@ export class Page {
     );
   }
 
+  get #sieve(): Sieve {
+    const every = this.#every;
+    return { every, remainder: Math.floor(this.#place * every), always: [PAYLOAD_TYPE.vp8Rtx] };
+  }
+
   #socket(port: number): SievedSocket {
     const known = this.#sockets.get(port);
     if (known !== undefined) return known;
-    const every = this.#options.every ?? 1;
-    const opened = openSieved(LOOPBACK, { every, remainder: this.#remainder, always: [PAYLOAD_TYPE.vp8Rtx] });
+    const opened = openSieved(LOOPBACK, this.#sieve);
     opened.socket.on('message', (datagram) => this.#receive(new Uint8Array(datagram), port));
     opened.socket.on('error', () => undefined);
     this.#sockets.set(port, opened);
@@ -204,6 +234,7 @@ export class Page {
     // It is told there of what has been authenticated.
     if (current?.receivedAt !== now) return;
     counts.decrypted++;
+    this.#options.heard?.();
     // What it has seen it need not keep.
     current.received.clear();
     if (payloadTypeOf(datagram) === PAYLOAD_TYPE.vp8Rtx) {
@@ -212,7 +243,7 @@ export class Page {
     }
     const header = new DataView(datagram.buffer, datagram.byteOffset);
     [this.#highest, this.#ssrc] = [header.getUint16(2), header.getUint32(8)];
-    if (Math.random() < LOSS * (this.#options.every ?? 1)) this.#miss(current);
+    if (Math.random() < LOSS * this.#every) this.#miss(current);
   }
 
   /** Once a second, as browsers do. */

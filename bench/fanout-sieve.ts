@@ -37,6 +37,8 @@ export interface SievedSocket {
   readonly port: number;
   /** What has come and was not taken, so far. */
   dropped(): number;
+  /** Takes another sample from now on. */
+  sieve(sieve: Sieve): void;
 }
 
 /** Bound to a free port of `ip`. */
@@ -53,7 +55,12 @@ export function openSieved(ip: string, sieve: Sieve): SievedSocket {
   });
   // It listens at once.
   socket.bind({ fd });
-  return { socket, port: socket.address().port, dropped: () => droppedBy(fd) };
+  return {
+    socket,
+    port: socket.address().port,
+    dropped: () => droppedBy(fd),
+    sieve: (other) => attach(fd, other),
+  };
 }
 
 /** Since it was opened; a 32-bit number that may wrap, which no benchmark runs for long enough to see. */

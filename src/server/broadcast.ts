@@ -61,6 +61,9 @@ import { Tally } from './tally.ts';
 
 /** More visitors than one process can feed; the next is told that the room is full. */
 const MAX_SESSIONS = 2_000;
+/** Where more pages than these are there, who comes and goes is told to all of them this far apart: each is a message to each. */
+const MANY_PAGES = 50;
+const ROOM_SPACING: Millis = 200;
 
 /**
  * The server as an engine: one mutation (`handle…`, `openPage`, `closePage`, `rekeyAll`), then drain {@link pollOutput} until `undefined`; call
@@ -96,6 +99,10 @@ export class Broadcast {
   readonly #returning = new ReturningPages((session, now) => this.#drain(session, now));
   #refusesNew = false;
   #roomTold = '';
+  /** Pages that have been told nothing of it yet. */
+  readonly #untold = new Set<PageId>();
+  #roomSeenAt: Millis = Number.NEGATIVE_INFINITY;
+  #tellRoomAt: Millis | undefined;
   #identityChanged = false;
   #forwarded = false;
   #now: Millis;
@@ -281,6 +288,7 @@ export class Broadcast {
   /** A page's WebSocket is gone; its media goes on. */
   closePage(page: PageId, now: Millis): void {
     this.#now = now;
+    this.#untold.delete(page);
     const session = this.#sessions.get(this.#pages.close(page) ?? '');
     if (session === undefined) return;
     session.detach(now);
@@ -346,7 +354,7 @@ export class Broadcast {
     this.#slot.handleTimeout(now);
     this.#room.handleTimeout(now);
     this.#drainRoom(now);
-    this.#tellRoom();
+    this.#tellRoom(now);
   }
 
   /** May be early, and is never late. */
@@ -357,6 +365,7 @@ export class Broadcast {
       this.#returning.nextTimeout(),
       this.#media.nextTimeout(),
       this.#deadlines.next,
+      this.#tellRoomAt,
     );
     return next === Number.POSITIVE_INFINITY ? undefined : next;
   }
@@ -613,13 +622,13 @@ export class Broadcast {
       message: { type: 'welcome', session: session.id, token, resumed, instance, role: session.role },
       afterWrite: true,
     });
-    this.#roomTold = '';
+    this.#untold.add(page);
   }
 
   #settle(session: Session, now: Millis): void {
     this.#drain(session, now);
     this.#drainRoom(now);
-    this.#tellRoom();
+    this.#tellRoom(now);
   }
 
   #drain(session: Session, now: Millis): void {
@@ -830,8 +839,15 @@ export class Broadcast {
     };
   }
 
-  /** Tells every page how many watch and whether somebody is on air, when that has changed. */
-  #tellRoom(): void {
+  /** Tells every page how many watch and whether somebody is on air, when that has changed, and who is new in any case. */
+  #tellRoom(now: Millis): void {
+    const spacing = this.#pages.count > MANY_PAGES ? ROOM_SPACING : 0;
+    if (now < this.#roomSeenAt + spacing) {
+      this.#tellRoomAt = this.#roomSeenAt + spacing;
+      return;
+    }
+    this.#tellRoomAt = undefined;
+    this.#roomSeenAt = now;
     let viewers = 0;
     for (const session of this.#sessions.values()) {
       if (session.role === 'viewer' && (session.attached || session.current?.peer.keyEpoch !== undefined))
@@ -839,11 +855,13 @@ export class Broadcast {
     }
     const since = this.#slot.onAirSince(this.#now);
     const told = `${viewers} ${since}`;
-    if (told === this.#roomTold) return;
-    this.#roomTold = told;
+    if (told === this.#roomTold && this.#untold.size === 0) return;
     const onAirSeconds = Math.floor((this.#now - (since ?? this.#now)) / 1000);
     const message: ServerMessage = { type: 'room', viewers, onAir: since !== undefined, onAirSeconds };
-    for (const page of this.#pages.pages()) this.#tell(page, message);
+    for (const page of told === this.#roomTold ? this.#untold : this.#pages.pages())
+      this.#tell(page, message);
+    this.#untold.clear();
+    this.#roomTold = told;
   }
 
   #tellSession(session: Session, message: ServerMessage): void {

@@ -1,26 +1,44 @@
 import type { Millis } from '../util/clock.ts';
 
 /**
- * Handshakes with pages that come back which are under way at a time. After a restart all of them come within a moment, and each costs some
+ * Handshakes with pages that come back which are under way at a time, at most. After a restart all of them come within a moment, and each costs some
  * milliseconds of arithmetic between its two flights: begun all at once, the last flight of the first would wait for the first flight of the last, and all
  * of them would be retransmitted meanwhile.
  */
 export const MAX_HANDSHAKES = 64;
+/** As many begin at first. */
+export const FIRST_HANDSHAKES = 32;
+/** As many are under way however long they take. */
+const MIN_HANDSHAKES = 16;
+/** A viewer sees nothing while its handshake waits in line behind others: what takes this much longer than the shortest has waited. */
+const WAITED_FACTOR = 2;
+const WAITED: Millis = 50;
 /** Round trips that a handshake takes, and not more: a browser that does not answer keeps nobody waiting for longer. */
 const LEASE: Millis = 500;
+/** Nor for longer than so many times what the others take: where all are slow it is not the browser. */
+const LEASE_FACTOR = 3;
+/** How much of the average is the newest. */
+const SMOOTHING = 1 / 8;
 
 /**
  * Who may begin a handshake: so many at a time, in the order in which they came. To be asked for {@link next} until there is none, after each change
  * and when {@link nextTimeout} has passed.
  */
 export class HandshakeQueue<Key> {
-  readonly #limit: number;
-  /** Until when each counts. */
+  readonly #most: number;
+  readonly #least: number;
+  /** How many at a time: grows as long as they do not wait for each other. */
+  #limit: number;
+  /** When each began. */
   readonly #running = new Map<Key, Millis>();
   readonly #waiting = new Set<Key>();
+  #shortest: Millis = Number.POSITIVE_INFINITY;
+  #average: Millis = 0;
 
-  constructor(limit = MAX_HANDSHAKES) {
-    this.#limit = limit;
+  constructor(most = MAX_HANDSHAKES) {
+    this.#most = most;
+    this.#least = Math.min(most, MIN_HANDSHAKES);
+    this.#limit = Math.min(most, FIRST_HANDSHAKES);
   }
 
   get waiting(): number {
@@ -35,11 +53,18 @@ export class HandshakeQueue<Key> {
 
   /** Who may begin now. */
   next(now: Millis): Key | undefined {
-    for (const [key, until] of this.#running) if (until <= now) this.#running.delete(key);
+    const lease = this.#lease;
+    // In the order in which they began.
+    for (const [key, began] of this.#running) {
+      if (began + lease > now) break;
+      this.#running.delete(key);
+      // It was not the arithmetic that took its time.
+      this.#limit = Math.min(this.#most, this.#limit + 1);
+    }
     if (this.#running.size >= this.#limit) return undefined;
     for (const key of this.#waiting) {
       this.#waiting.delete(key);
-      this.#running.set(key, now + LEASE);
+      this.#running.set(key, now);
       return key;
     }
     return undefined;
@@ -52,13 +77,26 @@ export class HandshakeQueue<Key> {
   }
 
   /** It has its keys, or will not get them now; who waits goes on waiting. */
-  done(key: Key): void {
+  done(key: Key, now: Millis): void {
+    const began = this.#running.get(key);
+    if (began === undefined) return;
     this.#running.delete(key);
+    const took = now - began;
+    this.#shortest = Math.min(this.#shortest, took);
+    this.#average += (took - this.#average) * SMOOTHING;
+    const waited = took > this.#shortest * WAITED_FACTOR + WAITED;
+    this.#limit = Math.min(this.#most, Math.max(this.#least, this.#limit + (waited ? -1 : 1)));
   }
 
   /** When a place becomes free that nobody gives back. */
   nextTimeout(): Millis | undefined {
     if (this.#waiting.size === 0) return undefined;
-    return this.#running.size < this.#limit ? 0 : Math.min(...this.#running.values());
+    if (this.#running.size < this.#limit) return 0;
+    const [oldest = 0] = this.#running.values();
+    return oldest + this.#lease;
+  }
+
+  get #lease(): Millis {
+    return Math.max(LEASE, this.#average * LEASE_FACTOR);
   }
 }

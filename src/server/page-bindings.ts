@@ -40,6 +40,11 @@ export class PageBindings {
     return this.#pages.get(session);
   }
 
+  /** How many have a session. */
+  get count(): number {
+    return this.#pages.size;
+  }
+
   pages(): Iterable<PageId> {
     return this.#pages.values();
   }

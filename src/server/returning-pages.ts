@@ -43,7 +43,7 @@ export class ReturningPages {
 
   /** After each change of a session: who has its keys makes place. */
   follow(session: Session, now: Millis): void {
-    if (!session.connections.some(awaitsKeys)) this.#queue.done(session);
+    if (!session.connections.some(awaitsKeys)) this.#queue.done(session, now);
     if (this.#queue.waiting > 0) this.admit(now);
   }
 

@@ -1,12 +1,15 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import type { Millis } from './clock.ts';
+import { type Millis, monotonicNow } from './clock.ts';
 
 /** Re-keys that follow each other this closely share one collection, which stops the process for some milliseconds. */
 const SETTLE: Millis = 500;
+/** Where there is much to look through, it takes no more than this part of the time. */
+const LARGEST_SHARE = 1 / 15;
 
 let timer: NodeJS.Timeout | undefined;
 let collect: (() => void) | undefined;
+let lastTook: Millis = 0;
 
 /**
  * Has the garbage collector run soon. A cipher or key object of node:crypto keeps its key until it is collected, so after keys have been
@@ -14,12 +17,17 @@ let collect: (() => void) | undefined;
  */
 export function collectSoon(collected: () => void): void {
   if (timer !== undefined) return;
-  timer = setTimeout(() => {
-    timer = undefined;
-    collect ??= exposeCollector();
-    collect();
-    collected();
-  }, SETTLE);
+  timer = setTimeout(
+    () => {
+      timer = undefined;
+      collect ??= exposeCollector();
+      const began = monotonicNow();
+      collect();
+      lastTook = monotonicNow() - began;
+      collected();
+    },
+    Math.max(SETTLE, lastTook / LARGEST_SHARE),
+  );
   timer.unref();
 }
 

@@ -15,10 +15,10 @@ describe('HandshakeQueue', () => {
     for (const key of [5, 3, 4, 1]) queue.add(key);
     expect(begin(queue, 0)).toEqual([5, 3]);
     expect([begin(queue, 0), queue.waiting]).toEqual([[], 2]);
-    queue.done(3);
+    queue.done(3, 0);
     expect(begin(queue, 0)).toEqual([4]);
-    queue.done(4);
-    queue.done(5);
+    queue.done(4, 0);
+    queue.done(5, 0);
     expect(begin(queue, 0)).toEqual([1]);
     expect(queue.waiting).toBe(0);
   });
@@ -49,10 +49,39 @@ describe('HandshakeQueue', () => {
     expect(begin(queue, 0)).toEqual([1]);
     queue.add(1);
     expect(begin(queue, 0)).toEqual([2]);
-    queue.done(2);
+    queue.done(2, 0);
     expect(begin(queue, 0)).toEqual([3]);
-    queue.done(3);
+    queue.done(3, 0);
     expect(begin(queue, 0)).toEqual([1]);
+  });
+
+  it('lets more begin at a time the shorter they take, and fewer where they wait for each other', () => {
+    const queue = new HandshakeQueue<number>(64);
+    for (let key = 0; key < 1_000; key++) queue.add(key);
+    let running = begin(queue, 0);
+    const sizes = [running.length];
+    let now = 0;
+    for (const took of [100, 100, 100, 260, 400, 400, 400]) {
+      now += took;
+      for (const key of running) queue.done(key, now);
+      running = begin(queue, now);
+      sizes.push(running.length);
+    }
+    expect(sizes).toEqual([32, 64, 64, 64, 16, 16, 16, 16]);
+  });
+
+  it('waits for longer for one who does not answer where all take long', () => {
+    const queue = new HandshakeQueue<number>(1);
+    for (let key = 0; key < 100; key++) queue.add(key);
+    let now = 0;
+    for (let key = 0; key < 50; key++) {
+      expect(begin(queue, now)).toEqual([key]);
+      now += 400;
+      queue.done(key, now);
+    }
+    expect(begin(queue, now)).toEqual([50]);
+    expect(begin(queue, now + 500)).toEqual([]);
+    expect(begin(queue, now + 1_200)).toEqual([51]);
   });
 
   it('never has more under way than its limit, and nobody overtakes', () => {
@@ -72,7 +101,7 @@ describe('HandshakeQueue', () => {
               running.delete(key);
               if (!waiting.includes(key)) waiting.push(key);
             } else if (what === 'done') {
-              queue.done(key);
+              queue.done(key, now);
               running.delete(key);
             } else now += 200;
             for (const [other, until] of running) if (until <= now) running.delete(other);
