@@ -5,7 +5,6 @@ import { writeRtp } from '../src/rtp/packet.ts';
 import { concat } from '../src/util/bytes.ts';
 import { testIdentity } from '../test/support/dtls-identity.ts';
 import { LOOPBACK } from '../test/support/ports.ts';
-import { vp8Payload } from '../test/support/room-media.ts';
 import { elapse } from '../test/support/wait.ts';
 import { type Counts, openPages, Page } from './fanout-page.ts';
 import { openSieved, type SievedSocket } from './fanout-sieve.ts';
@@ -22,7 +21,7 @@ const RTP_HEADER_BYTES = 12;
 const VP8_BYTES = 4;
 const SOURCE_SSRC = 0x1234;
 /** Of the source without protection, which hears of nobody who wants one. */
-const KEYFRAME_MS = 2_000;
+const KEYFRAME_MS = 500;
 
 const { values: options } = parseArgs({
   options: {
@@ -35,6 +34,8 @@ const { values: options } = parseArgs({
     bytes: { type: 'string', default: '1100' },
     /** Milliseconds from a frame to the next. */
     interval: { type: 'string', default: String(1_000 / 30) },
+    /** The named group of the key exchange. */
+    group: { type: 'string' },
     'at-once': { type: 'string', default: AT_ONCE },
   },
 });
@@ -49,7 +50,12 @@ export interface Order {
 
 const counts: Counts = { sent: 0, datagrams: 0, sampled: 0, decrypted: 0, resent: 0 };
 const every = Number(options.every);
-const at = { url: options.url, udpPort: Number(options.udp), identity: await testIdentity() };
+const at = {
+  url: options.url,
+  udpPort: Number(options.udp),
+  identity: await testIdentity(),
+  ...(options.group === undefined ? {} : { group: Number(options.group) }),
+};
 const frame = {
   packets: Number(options.packets),
   padding: Number(options.bytes) - RTP_HEADER_BYTES - VP8_BYTES,
@@ -90,7 +96,7 @@ async function openMore(count: number): Promise<void> {
 }
 
 function sink(number: number): SievedSocket {
-  const opened = openSieved(LOOPBACK, { every, remainder: number % every, always: [] });
+  const opened = openSieved(LOOPBACK, { every, remainder: number % every, payloadType: PAYLOAD_TYPE.vp8 });
   opened.socket.on('message', () => counts.sampled++);
   return opened;
 }
@@ -100,24 +106,27 @@ function dropped(): number {
   return all.reduce((total, value) => total + value, 0);
 }
 
-/** Frames as the broadcaster's, in the clear. */
+/** Frames as a browser's, in the clear. */
 async function sendPlain(port: number): Promise<void> {
   const socket = createSocket('udp4');
+  const filler = new Uint8Array(frame.padding);
   let sequence = 1_000;
   let keyframeAt = 0;
   let next = performance.now();
-  while (true) {
+  for (let picture = 0; ; picture = (picture + 1) & 0x7fff) {
     const now = performance.now();
-    const keyframe = now >= keyframeAt;
-    if (keyframe) keyframeAt = now + KEYFRAME_MS;
+    const isKeyframe = frame.packets > 0 && now >= keyframeAt;
+    if (isKeyframe) keyframeAt = now + KEYFRAME_MS;
     for (let i = 0; i < frame.packets; i++, sequence++) {
+      // RFC 7741 §4.2: with a picture's number of 15 bits.
+      const descriptor = [i === 0 ? 0x90 : 0x80, 0x80, 0x80 | (picture >> 8), picture & 0xff];
       const packet = writeRtp({
         marker: i === frame.packets - 1,
         payloadType: PAYLOAD_TYPE.vp8,
         sequenceNumber: sequence & 0xffff,
         timestamp: Math.floor(next * 90) >>> 0,
         ssrc: SOURCE_SSRC,
-        payload: concat(vp8Payload(keyframe && i === 0, sequence), new Uint8Array(frame.padding)),
+        payload: concat(Uint8Array.of(...descriptor, isKeyframe ? 0 : 1), filler.subarray(1)),
       });
       socket.send(packet, port, LOOPBACK);
       counts.sent++;

@@ -5,6 +5,7 @@ import {
   SUBPROTOCOL,
   TOKEN_SUBPROTOCOL_PREFIX,
 } from '../src/signaling/protocol.ts';
+import type { Address } from '../src/transport/address.ts';
 import { classifyDatagram } from '../src/transport/demux.ts';
 import type { DtlsIdentity } from '../src/transport/dtls/client.ts';
 import { secureRandom } from '../src/util/rng.ts';
@@ -24,6 +25,8 @@ const BITRATE = 5_000_000;
 const PATIENCE_MS = 10_000;
 const ATTEMPTS = 20;
 const OWN_SSRC = 7;
+/** Not every server can be had on loopback. */
+const ANY_ADDRESS = '0.0.0.0';
 /** In units of the timestamp: a millisecond. */
 const JITTER = 90;
 
@@ -49,6 +52,8 @@ export interface PageOptions {
   readonly frame?: FrameShape;
   /** One in so many of its media packets comes to this process, a power of two: the kernel drops the others. */
   readonly every?: number;
+  /** Of the key exchange, where the server does not take what is usual here. */
+  readonly group?: number;
   readonly counts?: Counts;
   /** Is told of each media packet that it could decrypt. */
   readonly heard?: () => void;
@@ -64,7 +69,7 @@ export class Page {
   #every: number;
   readonly #sockets = new Map<number, SievedSocket>();
   /** Where it was told to send to last. */
-  #serverPort: number;
+  #server: Address;
   #ws: WsClient | undefined;
   #timer: NodeJS.Timeout | undefined;
   #wakeAt = Number.POSITIVE_INFINITY;
@@ -79,8 +84,8 @@ export class Page {
     this.#options = options;
     this.#counts = options.counts ?? { sent: 0, datagrams: 0, sampled: 0, decrypted: 0, resent: 0 };
     this.#every = options.every ?? 1;
-    const { udpPort, name, identity, frame } = options;
-    this.#serverPort = udpPort;
+    const { udpPort, name, identity, frame, group } = options;
+    this.#server = { ip: LOOPBACK, port: udpPort };
     this.browser = new VirtualBrowser({
       name,
       ip: LOOPBACK,
@@ -90,13 +95,13 @@ export class Page {
       ports: {
         transmit: (from, datagram) => {
           if (this.#left) return;
-          if (classifyDatagram(datagram) === 'srtp' && payloadTypeOf(datagram) !== PAYLOAD_TYPE.vp8Rtx)
+          if (classifyDatagram(datagram) === 'srtp' && payloadTypeOf(datagram) === PAYLOAD_TYPE.vp8)
             this.#counts.sent++;
-          this.#socket(from.port).socket.send(datagram, this.#serverPort, LOOPBACK);
+          this.#socket(from.port).socket.send(datagram, this.#server.port, this.#server.ip);
         },
         say: (message) => this.#ws?.say(message),
       },
-      knobs: { profile: 'AES_CM_128_HMAC_SHA1_80' },
+      knobs: { profile: 'AES_CM_128_HMAC_SHA1_80', ...(group === undefined ? {} : { group }) },
       checkInterval: CONSENT_MS,
       ...(frame === undefined ? {} : { frame }),
     });
@@ -127,7 +132,7 @@ export class Page {
     const early: ServerMessage[] = [];
     this.#ws = undefined;
     const hear = (message: ServerMessage): void => {
-      if (message.type === 'offer') this.#serverPort = portIn(message.sdp) ?? this.#serverPort;
+      if (message.type === 'offer') this.#server = addressIn(message.sdp) ?? this.#server;
       this.browser.handleMessage(message, performance.now());
       this.#run();
     };
@@ -206,13 +211,13 @@ export class Page {
 
   get #sieve(): Sieve {
     const every = this.#every;
-    return { every, remainder: Math.floor(this.#place * every), always: [PAYLOAD_TYPE.vp8Rtx] };
+    return { every, remainder: Math.floor(this.#place * every), payloadType: PAYLOAD_TYPE.vp8 };
   }
 
   #socket(port: number): SievedSocket {
     const known = this.#sockets.get(port);
     if (known !== undefined) return known;
-    const opened = openSieved(LOOPBACK, this.#sieve);
+    const opened = openSieved(ANY_ADDRESS, this.#sieve);
     opened.socket.on('message', (datagram) => this.#receive(new Uint8Array(datagram), port));
     opened.socket.on('error', () => undefined);
     this.#sockets.set(port, opened);
@@ -237,7 +242,7 @@ export class Page {
     this.#options.heard?.();
     // What it has seen it need not keep.
     current.received.clear();
-    if (payloadTypeOf(datagram) === PAYLOAD_TYPE.vp8Rtx) {
+    if (payloadTypeOf(datagram) !== PAYLOAD_TYPE.vp8) {
       counts.resent++;
       return;
     }
@@ -272,10 +277,10 @@ export class Page {
 
 const payloadTypeOf = (datagram: Uint8Array): number => datagram[1]! & 0x7f;
 
-/** Of the server's first candidate on this machine. */
-function portIn(sdp: string): number | undefined {
-  const [, port] = /^a=candidate:\S+ 1 udp \d+ 127\.0\.0\.1 (\d+) typ host/im.exec(sdp) ?? [];
-  return port === undefined ? undefined : Number(port);
+/** The server's first candidate of UDP over IPv4. */
+function addressIn(sdp: string): Address | undefined {
+  const [, ip, port] = /^a=candidate:\S+ 1 udp \d+ ([\d.]+) (\d+) typ host/im.exec(sdp) ?? [];
+  return ip === undefined ? undefined : { ip, port: Number(port) };
 }
 
 /** Opens so many pages, `atOnce` at a time, and gives them once they have keys. */

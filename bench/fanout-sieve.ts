@@ -18,12 +18,12 @@ const MEMINFO_DROPS = 8;
 const MEMINFO_BYTES = 9 * 4;
 const BUFFER_BYTES = 1024 * 1024;
 
-/** What is taken of media: sequence numbers of one remainder, and all of the payload types `always`. */
+/** What is taken of media: sequence numbers of one remainder, and all that has another payload type, as retransmissions have. */
 export interface Sieve {
   /** A power of two. */
   readonly every: number;
   readonly remainder: number;
-  readonly always: readonly number[];
+  readonly payloadType: number;
 }
 
 const library = koffi.load(null);
@@ -71,8 +71,8 @@ function droppedBy(fd: number): number {
   return info[MEMINFO_DROPS]!;
 }
 
-function attach(fd: number, { every, remainder, always }: Sieve): void {
-  const program = filterOf(every, remainder, always);
+function attach(fd: number, sieve: Sieve): void {
+  const program = filterOf(sieve);
   const code = new Uint8Array(program.length * 8);
   const view = new DataView(code.buffer);
   for (const [i, [operation, yes, no, value]] of program.entries()) {
@@ -94,24 +94,21 @@ function set(fd: number, option: number, value: Uint8Array): void {
 
 type Instruction = readonly [operation: number, yes: number, no: number, value: number];
 
-/** Classic BPF. What it sees of a datagram begins with the UDP header; RTP and RTCP are told apart by RFC 7983 and RFC 5761 §4. */
-function filterOf(every: number, remainder: number, always: readonly number[]): readonly Instruction[] {
+/** Classic BPF. What it sees of a datagram begins with the UDP header; RTP and RTCP are those of RFC 7983. */
+function filterOf({ every, remainder, payloadType }: Sieve): readonly Instruction[] {
   const [LOAD_BYTE, LOAD_HALF, AND, RETURN] = [0x30, 0x28, 0x54, 0x06];
   const [EQUAL, GREATER, AT_LEAST] = [0x15, 0x25, 0x35];
   const PAYLOAD = 8;
-  // Jumps count from the instruction behind; `take` is the last but one.
-  const length = 12 + always.length;
-  const take = (at: number): number => length - 2 - at - 1;
+  // Jumps count from the instruction behind.
+  const take = (at: number): number => 9 - at - 1;
   return [
     [LOAD_BYTE, 0, 0, PAYLOAD],
     [AT_LEAST, 0, take(1), 128],
     [GREATER, take(2), 0, 191],
     [LOAD_BYTE, 0, 0, PAYLOAD + 1],
     [AND, 0, 0, 0x7f],
-    // To `EQUAL` of the first payload type, or what is in its place.
-    [AT_LEAST, 0, 1, 64],
-    [GREATER, 0, take(6), 95],
-    ...always.map((type, i): Instruction => [EQUAL, take(7 + i), 0, type]),
+    // RTCP among them.
+    [EQUAL, 0, take(5), payloadType],
     [LOAD_HALF, 0, 0, PAYLOAD + 2],
     [AND, 0, 0, every - 1],
     [EQUAL, 0, 1, remainder],

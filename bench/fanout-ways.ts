@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { NAMED_GROUP } from '../src/transport/dtls/key-exchange.ts';
 import { BUILT_SERVER, ROOT, ServerProcess } from '../test/support/process.ts';
 import { elapse, until } from '../test/support/wait.ts';
 import type { Order } from './fanout-load.ts';
@@ -106,13 +107,9 @@ export class Stage {
       await ask(source, { pace: SLOW });
       const every = viewers >= MANY_VIEWERS ? 64 : 16;
       const audience = await startLoad([
-        '--role',
-        'viewers',
-        '--count',
-        '0',
-        '--every',
-        String(every),
-        ...at,
+        ...['--role', 'viewers', '--count', '0', '--every', String(every), ...at],
+        // It takes no other (RFC 8422 §5.1.1).
+        ...(way === 'janus' ? ['--group', String(NAMED_GROUP.secp256r1)] : []),
       ]);
       loads.push(audience);
       const stage = new Stage(subject.processes, source, audience, 0, end);
@@ -128,6 +125,8 @@ export class Stage {
     await ask(this.#source, { pace: SLOW });
     await ask(this.#audience, { open: viewers - this.viewers });
     this.viewers = viewers;
+    // Other servers begin with a keyframe.
+    await elapse(SETTLE_MS);
   }
 
   async measure(pace: Pace, seconds: number): Promise<Measured> {
@@ -152,7 +151,7 @@ export class Stage {
     return {
       nanoseconds,
       perSecond: (from.datagrams - first.datagrams) / elapsed,
-      busy: (from.busiest - first.busiest) / 1e9 / elapsed,
+      busy: busiest(first, from),
       arrived:
         (after.datagrams - after.resent - before.datagrams + before.resent) /
         ((after.sent - before.sent) * this.viewers),
@@ -176,7 +175,7 @@ export class Stage {
       const from = await this.#look();
       await elapse(STEP_MS);
       const to = await this.#look();
-      const busy = (to.busiest - from.busiest) / 1e6 / (to.at - from.at);
+      const busy = busiest(from, to);
       const delivered = to.datagrams - from.datagrams;
       if (busy > SATURATED || delivered < best * WORTHWHILE) return faster;
       best = delivered;
@@ -186,14 +185,9 @@ export class Stage {
 
   async #look() {
     const [{ sent }, counts] = await Promise.all([ask(this.#source, {}), ask(this.#audience, {})]);
-    const times = this.#processes.flatMap(timesOf);
-    return {
-      ...counts,
-      sent,
-      at: performance.now(),
-      cpu: times.reduce((sum, time) => sum + time, 0),
-      busiest: Math.max(...times),
-    };
+    const threads = new Map(this.#processes.flatMap(timesOf));
+    const cpu = [...threads.values()].reduce((sum, time) => sum + time, 0);
+    return { ...counts, sent, at: performance.now(), cpu, threads };
   }
 }
 
@@ -274,10 +268,26 @@ export async function measureProgram(
 }
 
 /** Nanoseconds on a processor of each thread, but for those that have ended (the kernel's Documentation/scheduler/sched-stats). */
-function timesOf(pid: number): readonly number[] {
-  return readdirSync(`/proc/${pid}/task`).map((task) =>
-    Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'latin1').split(' ')[0]),
-  );
+function timesOf(pid: number): readonly (readonly [task: string, time: number])[] {
+  return readdirSync(`/proc/${pid}/task`).flatMap((task) => {
+    try {
+      return [[task, Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'latin1').split(' ')[0])]];
+    } catch {
+      // It has ended since.
+      return [];
+    }
+  });
+}
+
+interface Look {
+  readonly at: number;
+  readonly threads: ReadonlyMap<string, number>;
+}
+
+/** The share of a processor that the busiest thread has had between two looks. */
+function busiest(from: Look, to: Look): number {
+  const shares = [...to.threads].map(([task, time]) => time - (from.threads.get(task) ?? 0));
+  return Math.max(...shares) / 1e6 / (to.at - from.at);
 }
 
 async function startLoad(
