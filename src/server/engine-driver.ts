@@ -3,6 +3,9 @@ import type { UdpSocket } from '../transport/socket.ts';
 import { LONGEST_TIMER_MS, type Millis, monotonicNow } from '../util/clock.ts';
 import type { Broadcast } from './broadcast.ts';
 
+/** Batches of media in one turn of the loop: together about a millisecond, which is how long receiving waits for them. A turn costs as much as some packets. */
+const BATCHES = 4;
+
 export interface EngineDriverOptions {
   readonly broadcast: Broadcast;
   readonly udp: UdpSocket;
@@ -48,8 +51,10 @@ export class EngineDriver {
   #sendMedia(): void {
     const { broadcast, udp, relay } = this.#options;
     relay?.send();
-    broadcast.sendMedia(this.#sendDatagram);
-    udp.flush();
+    for (let batch = 0; batch < BATCHES && (batch === 0 || broadcast.mediaWaits); batch++) {
+      broadcast.sendMedia(this.#sendDatagram);
+      udp.flush();
+    }
     this.#settle();
   }
 
