@@ -18,6 +18,8 @@ RUN node src/build/bundle.mjs
 RUN npm pack --ignore-scripts --pack-destination /tmp \
  && mkdir /opt/rekeycast \
  && tar -xzf /tmp/rekeycast-*.tgz -C /opt/rekeycast --strip-components=1
+# What has media leave many datagrams at a time, where npm has it for this machine. The package does not hold it.
+RUN for part in koffi @koromix; do if [ -d node_modules/$part ]; then cp -r node_modules/$part /opt/rekeycast/node_modules/; fi; done
 
 FROM node:24-bookworm-slim
 ENV NODE_ENV=production \

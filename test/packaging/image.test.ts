@@ -7,6 +7,7 @@ import { prepareServer } from '../support/fixture.ts';
 import { pack } from '../support/package.ts';
 import { ROOT } from '../support/process.ts';
 import { testDirectory } from '../support/test-directory.ts';
+import { until } from '../support/wait.ts';
 
 interface Instruction {
   readonly keyword: string;
@@ -101,6 +102,9 @@ describe('the image', { timeout: 300_000 }, () => {
       process.getuid?.() === 0 ? FOREIGN_USER : process.getuid?.(),
     );
     expect(server.events('started')).toHaveLength(1);
+    await until('it has found its way out', () => server.events('send-path').length === 1);
+    if (existsSync(join(ROOT, 'node_modules', 'koffi')))
+      expect(server.events('send-path')[0]!.fields.why ?? '').not.toMatch(/koffi/);
     expect(health(server.env)).toBe('alive\n');
     await server.kill('SIGTERM');
     expect(() => health(server.env)).toThrow(/no server listens/);
