@@ -2,6 +2,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import {
   chmodSync,
   chownSync,
+  existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -24,6 +25,7 @@ import { install, pack } from '../support/package.ts';
 import { ROOT } from '../support/process.ts';
 import { temporaryDirectory } from '../support/snapshots.ts';
 import { testDirectory } from '../support/test-directory.ts';
+import { until } from '../support/wait.ts';
 
 const MANIFESTS = join(ROOT, 'deploy', 'kubernetes');
 /** The same with the keys from a command. */
@@ -267,6 +269,9 @@ describe('the Kubernetes manifests', { timeout: 300_000 }, () => {
         expect(
           execFileSync(process.execPath, [program, 'health'], { env: running.env, encoding: 'utf8' }),
         ).toBe('alive\n');
+        await until('its identity is on disk', () =>
+          existsSync(join(here(value('STATE_DIR')), 'identity.sealed')),
+        );
         await running.kill('SIGKILL');
       }
     });

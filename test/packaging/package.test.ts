@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, posix } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -142,6 +142,7 @@ describe('the package', { timeout: 300_000 }, () => {
     expect((await fetch(`${server.url}client.js`)).status).toBe(200);
 
     const pid = () => server.logs.at(-1)?.fields.pid as number;
+    await until('the identity is on disk', () => existsSync(join(folder, 'state', 'identity.sealed')));
     process.kill(pid(), 'SIGKILL');
     await server.exited();
     await until('the port is free', async () => !(await server.isReady()));
