@@ -15,8 +15,8 @@ import { openSieved, type SievedSocket } from './fanout-sieve.ts';
  * in so many comes to the process, which decrypts it; the kernel counts the others.
  */
 
-/** Pages that are brought up at a time: somewhat less than the server makes handshakes with. */
-const AT_ONCE = '48';
+/** Pages that are brought up at a time: more would only wait for each other, and send all again meanwhile. */
+const AT_ONCE = '12';
 const RTP_HEADER_BYTES = 12;
 const VP8_BYTES = 4;
 const SOURCE_SSRC = 0x1234;
@@ -48,7 +48,7 @@ export interface Order {
   readonly open?: number;
 }
 
-const counts: Counts = { sent: 0, datagrams: 0, sampled: 0, decrypted: 0, resent: 0 };
+const counts: Counts = { at: 0, sent: 0, datagrams: 0, sampled: 0, decrypted: 0, resent: 0 };
 const every = Number(options.every);
 const at = {
   url: options.url,
@@ -81,7 +81,7 @@ process.send?.({ ready: true, ports: sinks.map(({ port }) => port) });
 process.on('message', async ({ pace, open }: Order) => {
   if (pace !== undefined) Object.assign(frame, pace);
   if (open !== undefined) await openMore(open);
-  process.send?.({ ...counts, datagrams: counts.sampled + dropped() });
+  process.send?.({ ...counts, at: performance.now(), datagrams: counts.sampled + dropped() });
 });
 process.on('disconnect', () => process.exit());
 

@@ -22,7 +22,7 @@ const REPORT_MS = 1_000;
 const LOSS = 0.005;
 const BITRATE = 5_000_000;
 /** A page that has no keys by then leaves, and another comes in its place. */
-const PATIENCE_MS = 10_000;
+const PATIENCE_MS = 30_000;
 const ATTEMPTS = 20;
 const OWN_SSRC = 7;
 /** Not every server can be had on loopback. */
@@ -32,6 +32,8 @@ const JITTER = 90;
 
 /** What has been so far. */
 export interface Counts {
+  /** When that was, by the clock of the process that has counted. */
+  at: number;
   /** Media packets of a broadcaster, those that were asked for again not among them. */
   sent: number;
   /** Media that has come to their sockets, whether it was looked at or not. */
@@ -82,7 +84,7 @@ export class Page {
 
   constructor(options: PageOptions) {
     this.#options = options;
-    this.#counts = options.counts ?? { sent: 0, datagrams: 0, sampled: 0, decrypted: 0, resent: 0 };
+    this.#counts = options.counts ?? { at: 0, sent: 0, datagrams: 0, sampled: 0, decrypted: 0, resent: 0 };
     this.#every = options.every ?? 1;
     const { udpPort, name, identity, frame, group } = options;
     this.#server = { ip: LOOPBACK, port: udpPort };

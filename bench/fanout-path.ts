@@ -13,6 +13,7 @@ import { SrtpSendContext } from '../src/transport/srtp/send-context.ts';
 import { median } from '../test/support/gaps.ts';
 import { LOOPBACK } from '../test/support/ports.ts';
 import { rtpPacket, TEST_SSRC, testMasterKey } from '../test/support/srtp.ts';
+import { writeSection } from './report.ts';
 import { machine } from './table.ts';
 
 /**
@@ -21,7 +22,7 @@ import { machine } from './table.ts';
  */
 
 const USAGE =
-  'usage: node bench/run.mjs fanout-path [--viewers <n>] [--packets <in a turn, n,n>] [--ms <n>] [--repeat <n>]';
+  'usage: node bench/run.mjs fanout-path [--viewers <n>] [--packets <in a turn, n,n>] [--ms <n>] [--repeat <n>] [--write]';
 const PROFILE = 'AES_CM_128_HMAC_SHA1_80';
 const PAYLOAD_BYTES = 1_088;
 const JOBS = 64;
@@ -33,6 +34,7 @@ const { values: options } = parseArgs({
     packets: { type: 'string', default: '1,2,4,8' },
     ms: { type: 'string', default: '500' },
     repeat: { type: 'string', default: '5' },
+    write: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
 });
@@ -72,10 +74,12 @@ for (const wanted of PATHS) {
   if (path === wanted) ways.push({ name: `kernel + ${path}`, protector: fast, socket });
 }
 
-console.log(`${machine()}, ${viewers} viewers, load ${loadavg()[0]!.toFixed(1)}\n`);
-console.log(
-  '| packets of a viewer in a turn | way | ns a packet, median | least – most | × plain + dgram |\n|---|---|---|---|---|',
-);
+const lines = [
+  `\`node bench/run.mjs fanout-path\`: ${machine()}, ${viewers} viewers, load ${loadavg()[0]!.toFixed(1)}. Saturated, in one process, on loopback, to sockets that nobody reads.`,
+  '',
+  '| packets of a viewer in a turn | way | ns a packet, median | least – most | × plain + dgram |',
+  '|---|---|---|---|---|',
+];
 for (const packets of options.packets.split(',').map(Number)) {
   const results = new Map<Way, number[]>(ways.map((way) => [way, []]));
   for (const way of ways) await run(way, packets);
@@ -85,11 +89,13 @@ for (const packets of options.packets.split(',').map(Number)) {
   for (const [{ name }, all] of results) {
     const ns = median(all);
     const [least, most] = [Math.min(...all), Math.max(...all)].map(Math.round);
-    console.log(
+    lines.push(
       `| ${packets} | ${name} | ${Math.round(ns)} | ${least} – ${most} | ${(ns / base).toFixed(2)} |`,
     );
   }
 }
+console.log(lines.join('\n'));
+if (options.write) writeSection('fanout-path', lines.join('\n'));
 process.exit(0);
 
 /** Processor time for each packet to one viewer. */

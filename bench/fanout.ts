@@ -39,7 +39,7 @@ const SATURATED_AT = 300;
 const SLOW_WAYS: readonly Way[] = ['plain', 'js-loop', 'werift'];
 const SLOW_UP_TO = 300;
 /** How many the machine feeds: from so many on, by so many. */
-const CLIMB = { from: 500, by: 250, to: 2_000, arrived: 0.995, seconds: 4 };
+const CLIMB = { from: 750, by: 250, to: 2_000, arrived: 0.995, seconds: 4 };
 
 const { values: options } = parseArgs({
   options: {
@@ -112,9 +112,11 @@ function pacesOf(way: Way, viewers: number): readonly Pace[] {
     return options.packets
       .split(',')
       .map((packets) => (packets === '1' ? SINGLES : { ...FRAMES, packets: Number(packets) }));
-  if (isRival(way) || way.startsWith('debian') || quick || viewers < SATURATED_AT) return [FRAMES];
-  if (way === 'plain' || way === 'js-loop') return viewers === SATURATED_AT ? [FRAMES, SATURATED] : [FRAMES];
-  return viewers === SATURATED_AT ? [FRAMES, SINGLES, SATURATED] : [FRAMES, SINGLES];
+  if (quick || isRival(way) || way.startsWith('debian')) return [FRAMES];
+  const saturated = viewers === SATURATED_AT ? [SATURATED] : [];
+  if (viewers < SATURATED_AT || SLOW_WAYS.includes(way)) return [FRAMES, ...saturated];
+  const both = viewers === SATURATED_AT || way === 'gso' || way === 'c-sendmmsg' || way === 'c-gso';
+  return [FRAMES, ...(both ? [SINGLES] : []), ...saturated];
 }
 
 async function measure(way: Way, viewers: number, isFirst: boolean): Promise<void> {

@@ -5,7 +5,10 @@ import { ROOT } from '../test/support/process.ts';
 const RESULTS = join(ROOT, 'bench', 'RESULTS.md');
 
 /** Puts a benchmark's section in the place of the last one in `bench/RESULTS.md`. Throws where the file has no such section. */
-export function writeSection(name: 'fanout' | 'resume' | 'snapshot' | 'memory', markdown: string): void {
+export function writeSection(
+  name: 'fanout' | 'fanout-path' | 'resume' | 'snapshot' | 'memory',
+  markdown: string,
+): void {
   const [begin, end] = [`<!-- ${name} -->\n`, `<!-- /${name} -->\n`];
   const text = readFileSync(RESULTS, 'utf8');
   const [from, to] = [text.indexOf(begin), text.indexOf(end)];
