@@ -5,6 +5,8 @@ import { socketAddress } from '../src/transport/socket-address.ts';
 /**
  * UDP sockets that take all but media, and of media a sample; the kernel drops the rest, and counts it (socket(7), SO_ATTACH_FILTER).
  * On loopback the sender's processor time pays for waking who receives: on a network it would not, so few are woken.
+ * Loopback is kept: sending into a veth pair, whose other end nobody listens at, was cheaper by 0.5 µs a packet, but does not cut the messages of GSO at
+ * all, as only some network cards save the processor that. So loopback favours nobody.
  */
 
 const AF_INET = 2;

@@ -2,6 +2,7 @@ import { type ChildProcess, execFile, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { NAMED_GROUP } from '../src/transport/dtls/key-exchange.ts';
 import { BUILT_SERVER, ROOT, ServerProcess } from '../test/support/process.ts';
@@ -51,6 +52,8 @@ const DRAIN_MS = 400;
 const REST = { packets: 0, interval: 50 };
 /** While viewers come, there is something to see. */
 const SLOW = { packets: 1, interval: 100 };
+/** For all viewers to come. */
+const PATIENCE_MS = 90_000;
 /** A sample of a sixteenth would be a load of its own where there are many. */
 const MANY_VIEWERS = 500;
 
@@ -115,7 +118,13 @@ export class Stage {
 
   async grow(viewers: number): Promise<void> {
     await ask(this.#source, { pace: SLOW });
-    await ask(this.#audience, { open: viewers - this.viewers });
+    const late = new AbortController();
+    await Promise.race([
+      ask(this.#audience, { open: viewers - this.viewers }),
+      sleep(PATIENCE_MS, undefined, { signal: late.signal }).then(() => {
+        throw new Error(`not all ${viewers} viewers had keys within ${PATIENCE_MS / 1_000} s`);
+      }),
+    ]).finally(() => late.abort());
     this.viewers = viewers;
     // Other servers begin with a keyframe.
     await elapse(SETTLE_MS);
