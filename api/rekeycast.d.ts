@@ -633,6 +633,8 @@ interface PeerOptions {
     readonly ice: IceCredentials;
     /** Called when a context needs higher index limits: writes a snapshot before it returns (ARCHITECTURE, "never the same nonce twice"). */
     readonly reserve: () => void;
+    /** The next {@link Peer.captureContexts} may give others than the last, or another address is to be kept with them. Called again and again until it is asked. */
+    readonly contextsChanged?: () => void;
 }
 
 /** What a {@link Peer} wants done, and what has come of it. */
@@ -1003,6 +1005,14 @@ interface SrtpMasterKey {
     readonly salt: Secret;
 }
 
+/** How a context has its limits kept ahead of their use. */
+interface SrtpPersistence {
+    /** An index is wanted at or above its limit: is expected to capture, write and call `granted` before it returns. */
+    readonly reserve?: () => void;
+    /** The next capture is another than the last. May be called again and again until there is one. */
+    readonly changed?: () => void;
+}
+
 /** DTLS-SRTP protection profiles (RFC 5764 §4.1.2, RFC 7714 §14.2), by their registered names. */
 type SrtpProfile = 'AES_CM_128_HMAC_SHA1_80' | 'AEAD_AES_128_GCM' | 'AEAD_AES_256_GCM';
 
@@ -1037,14 +1047,14 @@ declare class SrtpSendContext {
     readonly drops: Counters<SrtpSendDropReason>;
     private constructor();
     /** Takes ownership of the master key. */
-    static create(profile: SrtpProfile, master: SrtpMasterKey, reserve?: () => void): SrtpSendContext;
+    static create(profile: SrtpProfile, master: SrtpMasterKey, persistence?: SrtpPersistence): SrtpSendContext;
     /**
      * Goes on from a snapshot, which must not be there to be read a second time. Takes ownership of the master key.
      *
      * A stream that the snapshot does not know is refused: its predecessor may have fixed another base since. So is one that `floors`, the room's limits
      * in the snapshot, do not hold: how far its indices were used, nobody knows (retransmissions: they begin again with the next keys).
      */
-    static restore(state: SrtpSendState, reserve?: () => void, floors?: readonly {
+    static restore(state: SrtpSendState, persistence?: SrtpPersistence, floors?: readonly {
         readonly ssrc: number;
         readonly limit: number;
     }[]): SrtpSendContext;

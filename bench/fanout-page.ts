@@ -170,12 +170,25 @@ export class Page {
     });
   }
 
-  leave(): void {
+  /** For good, for the moment of a reload, or without a word. */
+  leave(word: 'leave' | 'away' | 'nothing' = 'leave'): void {
     this.#left = true;
     clearTimeout(this.#timer);
-    this.#ws?.say({ type: 'leave' });
+    if (word !== 'nothing') this.#ws?.say({ type: word });
     this.#ws?.close();
+    this.#closeSockets();
+  }
+
+  /** Another network: what it sends comes from other addresses, and its WebSocket is another. */
+  async move(): Promise<void> {
+    this.#closeSockets();
+    this.#ws?.close();
+    await this.connect();
+  }
+
+  #closeSockets(): void {
     for (const { socket } of this.#sockets.values()) socket.close();
+    this.#sockets.clear();
   }
 
   /** Does what is due, and sleeps until the next thing is. */

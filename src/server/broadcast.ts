@@ -490,6 +490,7 @@ export class Broadcast {
       now,
     );
     this.#routes.put({ session, connection });
+    this.#media.follow(connection);
     if (session.role === 'viewer') this.#room.addConsumer(connection.id, now, { resumed: true });
     // Speak first: a browser that hears nothing would wait for its own next check.
     connection.peer.sendRtcp(
@@ -597,6 +598,7 @@ export class Broadcast {
       room: this.#room,
       shown: () => ({ certificate: this.#certificate.certificate, identity: this.#identity }),
       reserve: () => this.#media.write(),
+      contextsChanged: (peer) => this.#media.changed(peer),
     });
     this.#sessions.set(session.id, session);
     return session;
@@ -675,7 +677,10 @@ export class Broadcast {
         this.#handleClosed(session, output.connection);
         break;
       case 'changed':
-        for (const connection of session.connections) this.#routes.put({ session, connection });
+        for (const connection of session.connections) {
+          this.#routes.put({ session, connection });
+          this.#media.follow(connection);
+        }
         this.#identityChanged = true;
         break;
       case 'unreachable':
@@ -733,12 +738,14 @@ export class Broadcast {
       this.#room.consumerKeyed(connection.id, now);
     }
     // The keys before these are gone from memory; soon also from the file, together with what they were limited to. What is not yet in it has no limit.
+    this.#media.follow(connection);
     this.#media.writeSoon(now);
   }
 
   #handleClosed(session: Session, connection: Connection): void {
     if (!session.connections.includes(connection)) this.#closedDrops.absorb(connection.peer.dropCounts);
     this.#routes.remove(connection.id);
+    this.#media.forget(connection);
     this.#tally.forget(connection.id);
     if (connection.role === 'viewer') this.#room.removeConsumer(connection.id);
     else if (this.#room.producer === connection.id) {

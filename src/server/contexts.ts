@@ -1,5 +1,6 @@
 import { type Connection, sessionOf } from '../session/connection.ts';
 import type { MediaSnapshot, PeerMediaRecord } from '../snapshot/schema.ts';
+import { sameAddress } from '../transport/address.ts';
 import { fromHex } from '../util/bytes.ts';
 
 /** The SRTP contexts of a connection for the snapshot; `undefined` while it has none, or no address to resume them at. */
@@ -11,9 +12,18 @@ export function captureContexts(connection: Connection): PeerMediaRecord | undef
   if (contexts === undefined) return undefined;
   const { epoch, send, receive } = contexts;
   const last = captured.get(connection);
-  if (last?.send === send && last.receive === receive && last.remoteAddress === remoteAddress) return last;
+  if (last?.send === send && last.receive === receive && sameAddress(last.remoteAddress, remoteAddress))
+    return last;
   const session = last?.session ?? fromHex(sessionOf(id));
-  const record: PeerMediaRecord = { session, connection: number, epoch, remoteAddress, send, receive };
+  // Frozen: whoever has encoded it once may take it for the same ever after.
+  const record: PeerMediaRecord = Object.freeze({
+    session,
+    connection: number,
+    epoch,
+    remoteAddress: Object.freeze({ ...remoteAddress }),
+    send,
+    receive,
+  });
   captured.set(connection, record);
   return record;
 }

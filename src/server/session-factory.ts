@@ -26,12 +26,14 @@ interface Surroundings {
   readonly shown: () => { readonly certificate: Uint8Array; readonly identity: DtlsIdentity };
   /** Has index limits raised, before it returns. */
   readonly reserve: () => void;
+  /** What a snapshot holds of this peer is out of date. */
+  readonly contextsChanged: (peer: Peer) => void;
 }
 
 /** A session with the transport below it and the offers to its page. */
 export function createSession(
   { id, role, capabilities, seenAt, former }: Visitor,
-  { options, room, shown, reserve }: Surroundings,
+  { options, room, shown, reserve, contextsChanged }: Surroundings,
 ): Session {
   const { rng, srtpProfiles, candidates, videoCodecs, staleKeyTtl, sessionTtl, rekeyInterval } = options;
   return new Session(
@@ -44,8 +46,8 @@ export function createSession(
       sessionTtl,
       rekeyInterval,
       createCredentials: () => createIceCredentials(rng),
-      createPeer: (ice, restored) =>
-        new Peer(
+      createPeer: (ice, restored) => {
+        const peer: Peer = new Peer(
           {
             // Another one may come between two handshakes of a peer.
             get identity() {
@@ -55,9 +57,12 @@ export function createSession(
             srtpProfiles,
             ice,
             reserve,
+            contextsChanged: () => contextsChanged(peer),
           },
           restored,
-        ),
+        );
+        return peer;
+      },
       createOffer: (connection) =>
         createOffer({
           role: connection.role,

@@ -92,6 +92,7 @@ export class FileSnapshotStore implements SnapshotStore {
 
   close(): void {
     this.#closed = true;
+    this.#media?.close();
   }
 
   async reseal(identity: IdentitySnapshot, media: MediaSnapshot | undefined): Promise<void> {

@@ -8,7 +8,7 @@ import { isProcessAlive } from '../util/process-alive.ts';
 import { replace, shredUnlessShared } from '../util/replace-file.ts';
 import type { Secret } from '../util/secret.ts';
 import { AnchorFile, type FoundAnchor, isAuthentic, NONE, newSnapshotId, readBootId } from './anchor.ts';
-import { decodePeers, decodeRoom, encodeMedia } from './codec/media.ts';
+import { decodePeers, decodeRoom, MediaEncoder } from './codec/media.ts';
 import { isExpired, MAX_SEALED_BYTES, parseHeader, type SealedHeader } from './header.ts';
 import type { MediaSnapshot, PeerMediaRecord } from './schema.ts';
 import { type Opened, openSealed, sealSnapshot } from './seal.ts';
@@ -54,6 +54,7 @@ export class MediaFile {
   readonly #pid: number;
   readonly #boot: string;
   readonly #anchor: AnchorFile;
+  readonly #encoder = new MediaEncoder();
   #generation: number | undefined;
 
   constructor(options: MediaFileOptions) {
@@ -74,7 +75,7 @@ export class MediaFile {
     this.#generation = Math.max(this.#lastGeneration() + 1, Math.floor(createdAt));
     return this.writeSealed(
       { kind: 'media', generation: this.#generation, createdAt, notAfter, id: newSnapshotId() },
-      encodeMedia(snapshot),
+      this.#encoder.encode(snapshot),
     );
   }
 
@@ -152,8 +153,14 @@ export class MediaFile {
     }
   }
 
+  /** Nothing is written any more: wipes what the last write has left in memory. */
+  close(): void {
+    this.#encoder.dispose();
+  }
+
   /** Removes the file unread; a copy of it is not taken any more. */
   drop(): void {
+    this.#encoder.dispose();
     const { fs } = this.#options;
     for (const path of [`${this.#path}.tmp`, this.#path]) {
       try {

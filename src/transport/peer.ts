@@ -21,7 +21,7 @@ import { type IceCredentials, IceLite } from './ice/ice-lite.ts';
 import type { DtlsSrtpKeys, SrtpProfile } from './srtp/profile.ts';
 import { SrtpReceiveContext } from './srtp/receive-context.ts';
 import { SrtpSendContext } from './srtp/send-context.ts';
-import type { SrtpReceiveState, SrtpSendState } from './srtp/state.ts';
+import type { SrtpPersistence, SrtpReceiveState, SrtpSendState } from './srtp/state.ts';
 
 /** The ClientHello of a re-key repeats at this interval: the browser drops those that come before it has applied the offer. */
 const HELLO_INTERVAL: Millis = 10;
@@ -42,6 +42,8 @@ export interface PeerOptions {
   readonly ice: IceCredentials;
   /** Called when a context needs higher index limits: writes a snapshot before it returns (ARCHITECTURE, "never the same nonce twice"). */
   readonly reserve: () => void;
+  /** The next {@link Peer.captureContexts} may give others than the last, or another address is to be kept with them. Called again and again until it is asked. */
+  readonly contextsChanged?: () => void;
 }
 
 /** What survives of a peer apart from its SRTP contexts. */
@@ -192,10 +194,14 @@ export class Peer {
   resume(contexts: PeerContexts, floors: readonly SendFloor[], deadline: Millis): void {
     this.#contexts = {
       epoch: contexts.epoch,
-      send: SrtpSendContext.restore(contexts.send, this.#options.reserve, floors),
-      receive: SrtpReceiveContext.restore(contexts.receive, () => this.#reserveForReceived()),
+      send: SrtpSendContext.restore(contexts.send, this.#persistence(this.#options.reserve), floors),
+      receive: SrtpReceiveContext.restore(
+        contexts.receive,
+        this.#persistence(() => this.#reserveForReceived()),
+      ),
     };
     this.#staleDeadline = deadline;
+    this.#changed();
   }
 
   /**
@@ -292,7 +298,9 @@ export class Peer {
   #drainIce(now: Millis): void {
     for (let output = this.#ice.pollOutput(); output !== undefined; output = this.#ice.pollOutput()) {
       this.#outputs.push(output);
-      if (output.kind === 'selected' && this.#dtls === undefined) this.#startHandshake(now);
+      if (output.kind !== 'selected') continue;
+      this.#changed();
+      if (this.#dtls === undefined) this.#startHandshake(now);
     }
   }
 
@@ -314,6 +322,14 @@ export class Peer {
     }
     const packet = kind === 'srtp' ? receive.unprotectRtp(datagram)?.packet : receive.unprotectRtcp(datagram);
     if (packet !== undefined) this.#outputs.push({ kind: kind === 'srtp' ? 'rtp' : 'rtcp', packet });
+  }
+
+  #persistence(reserve: () => void): SrtpPersistence {
+    return { reserve, changed: () => this.#changed() };
+  }
+
+  #changed(): void {
+    this.#options.contextsChanged?.();
   }
 
   /** Past the budget the packet is dropped, as are those behind it up to the next snapshot that comes by itself. */
@@ -368,9 +384,14 @@ export class Peer {
     this.#destroyContexts('flight');
     this.#contexts = {
       epoch,
-      send: SrtpSendContext.create(keys.profile, keys.local, this.#options.reserve),
-      receive: SrtpReceiveContext.create(keys.profile, keys.remote, () => this.#reserveForReceived()),
+      send: SrtpSendContext.create(keys.profile, keys.local, this.#persistence(this.#options.reserve)),
+      receive: SrtpReceiveContext.create(
+        keys.profile,
+        keys.remote,
+        this.#persistence(() => this.#reserveForReceived()),
+      ),
     };
+    this.#changed();
     this.#offered = undefined;
     this.#outputs.push({ kind: 'keyed', epoch });
   }
@@ -382,6 +403,7 @@ export class Peer {
     this.#contexts.send.dispose();
     this.#contexts.receive.dispose();
     this.#contexts = undefined;
+    this.#changed();
     this.#outputs.push({ kind: 'stale-keys-destroyed', by });
   }
 

@@ -27,31 +27,126 @@ const MAX_STREAMS = 64;
 const MAX_SRTCP_INDEX = 2 ** 31;
 
 /**
- * A record holds as many peers as begin within so many bytes. One a peer costs twice as much to seal, since the head of the file goes into each; all
- * in one would be lost together.
+ * A record holds so many peers. With one a peer the head of the file, which goes into each, would cost more to seal than they do; all in one
+ * would be lost together.
  */
-const RECORD_BYTES = 4096;
+const PEERS_IN_RECORD = 20;
+/** What is kept is allocated in such steps, so that a place which is given back fits the next. */
+const PLACE_BYTES = 1024;
 
 /** The records of a media snapshot: the room's, then those of the peers, some in each. Used like those of `encodeIdentity`. */
 export function* encodeMedia(snapshot: MediaSnapshot): Generator<Uint8Array, void, undefined> {
-  const writer = new ByteWriter(2 * RECORD_BYTES);
+  const encoder = new MediaEncoder();
   try {
-    writer.u8(RECORD.room);
-    writeRoom(writer, snapshot.room);
-    yield writer.view();
-    writer.wipe();
-    for (const peer of snapshot.peers) {
-      if (writer.length === 0) writer.u8(RECORD.peers);
-      writePeer(writer, peer);
-      if (writer.length < RECORD_BYTES) continue;
-      yield writer.view();
-      writer.wipe();
-    }
-    if (writer.length > 0) yield writer.view();
+    yield* encoder.encode(snapshot);
   } finally {
-    writer.wipe();
+    encoder.dispose();
   }
 }
+
+/**
+ * Encodes one snapshot after the other, and of each only what is not in the one before at the same place. What it keeps for that are secrets.
+ *
+ * A record is known again by its being the same object. That is good for those that are frozen, and of others it keeps none.
+ */
+export class MediaEncoder {
+  readonly #writer = new ByteWriter(PLACE_BYTES * 4);
+  readonly #groups: Group[] = [];
+
+  /** Used like {@link encodeMedia}. */
+  *encode({ room, peers }: MediaSnapshot): Generator<Uint8Array, void, undefined> {
+    const writer = this.#writer;
+    let done = false;
+    try {
+      writer.u8(RECORD.room);
+      writeRoom(writer, room);
+      yield writer.view();
+      for (let from = 0, at = 0; from < peers.length; from += PEERS_IN_RECORD, at++) {
+        const group = this.#groups[at] ?? new Group();
+        this.#groups[at] = group;
+        yield group.encode(peers, from, Math.min(peers.length, from + PEERS_IN_RECORD), writer);
+      }
+      const needed = Math.ceil(peers.length / PEERS_IN_RECORD);
+      for (const group of this.#groups.splice(needed)) group.dispose();
+      done = true;
+    } finally {
+      writer.wipe();
+      if (!done) this.dispose();
+    }
+  }
+
+  /** Wipes what is kept. It may be used again. */
+  dispose(): void {
+    for (const group of this.#groups.splice(0)) group.dispose();
+  }
+}
+
+/** Peers that are one record, as they were encoded last. */
+class Group {
+  readonly #peers: (PeerMediaRecord | undefined)[] = [];
+  /** Where each ends. */
+  readonly #ends: number[] = [];
+  #plaintext = Secret.alloc(PLACE_BYTES);
+  #length = 0;
+
+  encode(peers: readonly PeerMediaRecord[], from: number, to: number, writer: ByteWriter): Uint8Array {
+    if (to - from !== this.#peers.length) this.#encodeAll(peers, from, to, writer);
+    else
+      for (let i = 0; i < this.#peers.length; i++) {
+        // The one comparison that is made for each peer and snapshot: neither of the two is looked into.
+        if (this.#peers[i] === peers[from + i] || this.#replace(i, peers[from + i]!, writer)) continue;
+        this.#encodeAll(peers, from, to, writer);
+        break;
+      }
+    return this.#plaintext.bytes.subarray(0, this.#length);
+  }
+
+  dispose(): void {
+    this.#plaintext.dispose();
+  }
+
+  /** `false` where it is not of the same size. */
+  #replace(i: number, peer: PeerMediaRecord, writer: ByteWriter): boolean {
+    const start = this.#ends[i - 1] ?? 1;
+    writer.wipe();
+    writePeer(writer, peer);
+    if (writer.length !== this.#ends[i]! - start) return false;
+    this.#plaintext.bytes.set(writer.view(), start);
+    this.#peers[i] = kept(peer);
+    return true;
+  }
+
+  #encodeAll(peers: readonly PeerMediaRecord[], from: number, to: number, writer: ByteWriter): void {
+    writer.wipe();
+    writer.u8(RECORD.peers);
+    this.#peers.length = 0;
+    this.#ends.length = 0;
+    for (let at = from; at < to; at++) {
+      const peer = peers[at]!;
+      writePeer(writer, peer);
+      this.#peers.push(kept(peer));
+      this.#ends.push(writer.length);
+    }
+    this.#length = writer.length;
+    if (this.#plaintext.length < this.#length) {
+      this.#plaintext.dispose();
+      this.#plaintext = Secret.alloc(Math.ceil(this.#length / PLACE_BYTES) * PLACE_BYTES);
+    } else this.#plaintext.bytes.fill(0);
+    this.#plaintext.bytes.set(writer.view());
+  }
+}
+
+/** A record that may be told by its being the same object. */
+function kept(peer: PeerMediaRecord): PeerMediaRecord | undefined {
+  const { remoteAddress, send, receive } = peer;
+  const parts = [peer, remoteAddress, send, send.streams, receive, receive.streams, receive.srtcp];
+  return parts.every(Object.isFrozen) && areFrozen(send.streams, receive.streams, receive.srtcp)
+    ? peer
+    : undefined;
+}
+
+const areFrozen = (...tables: readonly (readonly object[])[]): boolean =>
+  tables.every((rows) => rows.every(Object.isFrozen));
 
 export function decodeRoom(bytes: Uint8Array): RoomState | undefined {
   const reader = new ByteReader(bytes);

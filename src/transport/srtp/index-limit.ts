@@ -12,7 +12,9 @@ export class IndexLimit {
   readonly #ceiling: number;
   #granted: number;
   #proposed = 0;
-  #usedSinceProposal = 0;
+  /** How far ahead the last proposal was; none has been made yet. */
+  #reserved = Infinity;
+  #usedSinceRise = 0;
 
   /**
    * @param ceiling the number of indices there are.
@@ -34,21 +36,25 @@ export class IndexLimit {
 
   /** An index was used. Counts for how far ahead the next proposal reaches. */
   countUse(): void {
-    this.#usedSinceProposal++;
+    this.#usedSinceRise++;
+  }
+
+  /** Whether half of what was reserved is used: a stream whose next index is `next` has a higher limit written by the next snapshot. */
+  wantsRise(next: number): boolean {
+    return this.#proposed - next < this.#reserved / 2;
   }
 
   /**
-   * The limit to write for a stream whose next index is `next`: at most `reserve` ahead and at least half of that, or a little more than what was
-   * used since the last proposal. So a quiet and a busy stream both get about a capture interval, and a successor, which accepts nothing below
-   * the limit, loses no more than that. A quiet stream's limit stays until half of the reserve is used: what has not changed need not be captured anew.
+   * The limit to write for a stream whose next index is `next`: at least `reserve` ahead, or a little more than what was used since it rose last. It
+   * stays until half of that is used. So a quiet and a busy stream both get about a capture interval, a successor, which accepts nothing below
+   * the limit, loses no more than that, and a stream that is used little need not be written anew each time.
    */
   propose(next: number, reserve: number): number {
-    const interval = Math.ceil(MARGIN * this.#usedSinceProposal);
-    this.#usedSinceProposal = 0;
-    if (this.#proposed - next < Math.max(reserve / 2, interval)) {
-      const limit = Math.min(this.#ceiling - 1, next + Math.max(reserve, interval));
+    if (this.#proposed - next < Math.max(reserve, this.#reserved) / 2) {
+      this.#reserved = Math.max(reserve, Math.ceil(MARGIN * this.#usedSinceRise));
+      this.#usedSinceRise = 0;
       // Never less than before: a grant may come late, when a newer file has been written already.
-      this.#proposed = Math.max(this.#proposed, limit);
+      this.#proposed = Math.max(this.#proposed, Math.min(this.#ceiling - 1, next + this.#reserved));
     }
     if (this.#granted === Infinity) this.#granted = this.#proposed;
     return this.#proposed;

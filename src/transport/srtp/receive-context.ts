@@ -8,7 +8,7 @@ import { createTransform } from './create-transform.ts';
 import { IndexLimit } from './index-limit.ts';
 import { disposeMasterKey, SRTP_PROFILES, type SrtpMasterKey, type SrtpProfile } from './profile.ts';
 import { deriveSessionKeys } from './session-keys.ts';
-import type { SrtpReceiveState } from './state.ts';
+import type { SrtpPersistence, SrtpReceiveState } from './state.ts';
 import { type SrtpTransform, ssrcOfRtcp, ssrcOfRtp } from './transform.ts';
 
 /** Indices remembered for each SSRC. RFC 3711 §3.3.2 asks for at least 64; video loses its order by more. */
@@ -63,6 +63,7 @@ export class SrtpReceiveContext {
   readonly #master: SrtpMasterKey;
   readonly #transform: SrtpTransform;
   readonly #reserve: () => void;
+  readonly #changed: () => void;
   readonly #rtp = new Map<number, ReceiveStream>();
   readonly #rtcp = new Map<number, ReceiveStream>();
   readonly #resumed: boolean;
@@ -71,11 +72,16 @@ export class SrtpReceiveContext {
   #state: SrtpReceiveState | undefined;
   #disposed = false;
 
-  private constructor(state: SrtpReceiveState, reserve: () => void, resumed: boolean) {
+  private constructor(
+    state: SrtpReceiveState,
+    { reserve = nothing, changed = nothing }: SrtpPersistence,
+    resumed: boolean,
+  ) {
     this.#profile = state.profile;
     this.#master = state.master;
     this.#transform = createTransform(state.profile, deriveSessionKeys(state.profile, state.master));
     this.#reserve = reserve;
+    this.#changed = changed;
     this.#resumed = resumed;
     for (const { ssrc, limit } of state.streams) {
       this.#rtp.set(ssrc, new ReceiveStream(SRTP_INDICES, limit, Infinity));
@@ -89,14 +95,14 @@ export class SrtpReceiveContext {
   static create(
     profile: SrtpProfile,
     master: SrtpMasterKey,
-    reserve: () => void = noReserve,
+    persistence: SrtpPersistence = {},
   ): SrtpReceiveContext {
-    return new SrtpReceiveContext({ profile, master, streams: [], srtcp: [] }, reserve, false);
+    return new SrtpReceiveContext({ profile, master, streams: [], srtcp: [] }, persistence, false);
   }
 
   /** Goes on from a snapshot, which must not be there to be read a second time. Takes ownership of the master key. */
-  static restore(state: SrtpReceiveState, reserve: () => void = noReserve): SrtpReceiveContext {
-    return new SrtpReceiveContext(state, reserve, true);
+  static restore(state: SrtpReceiveState, persistence: SrtpPersistence = {}): SrtpReceiveContext {
+    return new SrtpReceiveContext(state, persistence, true);
   }
 
   /** `undefined` (and counted) where the datagram is dropped. */
@@ -142,7 +148,7 @@ export class SrtpReceiveContext {
     const streams = proposals(this.#rtp, reserve.rtp, this.#state?.streams);
     const srtcp = proposals(this.#rtcp, reserve.rtcp, this.#state?.srtcp);
     if (this.#state === undefined || streams !== this.#state.streams || srtcp !== this.#state.srtcp)
-      this.#state = { profile: this.#profile, master: this.#master, streams, srtcp };
+      this.#state = Object.freeze({ profile: this.#profile, master: this.#master, streams, srtcp });
     return this.#state;
   }
 
@@ -181,6 +187,7 @@ export class SrtpReceiveContext {
       streams.set(ssrc, stream);
     }
     stream.wanted = Math.max(stream.wanted, index);
+    if (stream.limit.wantsRise(stream.wanted + 1)) this.#changed();
     if (!stream.limit.allows(index)) this.#reserve();
     if (!stream.limit.allows(index)) {
       this.#drop('aboveLimit');
@@ -216,7 +223,9 @@ function proposals(
     if (same && before?.[at++]?.limit !== limit) same = false;
   }
   if (same && before !== undefined) return before;
-  return Array.from(streams, ([ssrc, { limit }]) => ({ ssrc, limit: limit.proposed }));
+  return Object.freeze(
+    Array.from(streams, ([ssrc, { limit }]) => Object.freeze({ ssrc, limit: limit.proposed })),
+  );
 }
 
 class ReceiveStream {
@@ -252,4 +261,4 @@ function indexCandidates(sequenceNumber: number, stream: ReceiveStream | undefin
   return nearest < SRTP_INDICES ? [nearest] : [];
 }
 
-const noReserve = (): void => {};
+const nothing = (): void => {};

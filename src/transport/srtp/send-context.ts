@@ -8,7 +8,7 @@ import type { CryptoKernel, KernelKeys } from './crypto-kernel.ts';
 import { IndexLimit } from './index-limit.ts';
 import { disposeMasterKey, type SrtpMasterKey, type SrtpProfile } from './profile.ts';
 import { deriveSessionKeys } from './session-keys.ts';
-import type { SrtpSendState } from './state.ts';
+import type { SrtpPersistence, SrtpSendState } from './state.ts';
 import { RTCP_CLEAR_BYTES, type SrtpTransform, ssrcOfRtp } from './transform.ts';
 
 /** How many SRTCP indices a capture reserves at least. Indices that a resume skips cost nothing on the way out. */
@@ -40,6 +40,7 @@ export class SrtpSendContext {
   readonly #master: SrtpMasterKey;
   readonly #transform: SrtpTransform;
   readonly #reserve: () => void;
+  readonly #changed: () => void;
   readonly #streams = new Map<number, SendStream>();
   readonly #srtcpLimit: IndexLimit;
   readonly #resumed: boolean;
@@ -48,11 +49,16 @@ export class SrtpSendContext {
   #state: SrtpSendState | undefined;
   #disposed = false;
 
-  private constructor(state: SrtpSendState, reserve: () => void, resumed: boolean) {
+  private constructor(
+    state: SrtpSendState,
+    { reserve = nothing, changed = nothing }: SrtpPersistence,
+    resumed: boolean,
+  ) {
     this.#profile = state.profile;
     this.#master = state.master;
     this.#transform = createTransform(state.profile, deriveSessionKeys(state.profile, state.master));
     this.#reserve = reserve;
+    this.#changed = changed;
     this.#resumed = resumed;
     this.#srtcpNext = state.srtcpLimit;
     this.#srtcpLimit = new IndexLimit(SRTCP_INDICES, Infinity);
@@ -62,9 +68,9 @@ export class SrtpSendContext {
   static create(
     profile: SrtpProfile,
     master: SrtpMasterKey,
-    reserve: () => void = noReserve,
+    persistence: SrtpPersistence = {},
   ): SrtpSendContext {
-    return new SrtpSendContext({ profile, master, streams: [], srtcpLimit: 0 }, reserve, false);
+    return new SrtpSendContext({ profile, master, streams: [], srtcpLimit: 0 }, persistence, false);
   }
 
   /**
@@ -75,10 +81,10 @@ export class SrtpSendContext {
    */
   static restore(
     state: SrtpSendState,
-    reserve: () => void = noReserve,
+    persistence: SrtpPersistence = {},
     floors: readonly { readonly ssrc: number; readonly limit: number }[] = [],
   ): SrtpSendContext {
-    const context = new SrtpSendContext(state, reserve, true);
+    const context = new SrtpSendContext(state, persistence, true);
     for (const { ssrc, base } of state.streams) {
       const floor = floors.find((stream) => stream.ssrc === ssrc)?.limit;
       if (floor === undefined) continue;
@@ -149,7 +155,9 @@ export class SrtpSendContext {
     if (!this.#srtcpLimit.allows(this.#srtcpNext)) this.#reserve();
     if (!this.#srtcpLimit.allows(this.#srtcpNext)) return this.#drop('aboveLimit');
     this.#srtcpLimit.countUse();
-    return this.#transform.sealRtcp(packet, this.#srtcpNext++);
+    const index = this.#srtcpNext++;
+    if (this.#srtcpLimit.wantsRise(this.#srtcpNext)) this.#changed();
+    return this.#transform.sealRtcp(packet, index);
   }
 
   /** What a successor needs, with proposed limits: they count as soon as they are {@link granted}. The keys are shared, not copied. */
@@ -159,8 +167,10 @@ export class SrtpSendContext {
     if (this.#state?.srtcpLimit === srtcpLimit && this.#state.streams.length === this.#streams.size)
       return this.#state;
     // A base is fixed with its stream, and no stream ever goes.
-    const streams = [...this.#streams].map(([ssrc, { base }]) => ({ ssrc, base }));
-    this.#state = { profile: this.#profile, master: this.#master, streams, srtcpLimit };
+    const streams = Object.freeze(
+      [...this.#streams].map(([ssrc, { base }]) => Object.freeze({ ssrc, base })),
+    );
+    this.#state = Object.freeze({ profile: this.#profile, master: this.#master, streams, srtcpLimit });
     return this.#state;
   }
 
@@ -181,6 +191,7 @@ export class SrtpSendContext {
     if (known !== undefined || this.#resumed) return known;
     const stream = { base: index - (index % SEQUENCE_NUMBERS), used: undefined };
     this.#streams.set(ssrc, stream);
+    this.#changed();
     return stream;
   }
 
@@ -200,4 +211,4 @@ interface SendStream {
   used: ReplayWindow | undefined;
 }
 
-const noReserve = (): void => {};
+const nothing = (): void => {};

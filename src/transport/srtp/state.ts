@@ -21,3 +21,11 @@ export interface SrtpReceiveState {
   /** For each SSRC the lowest acceptable SRTCP index. */
   readonly srtcp: readonly { readonly ssrc: number; readonly limit: number }[];
 }
+
+/** How a context has its limits kept ahead of their use. */
+export interface SrtpPersistence {
+  /** An index is wanted at or above its limit: is expected to capture, write and call `granted` before it returns. */
+  readonly reserve?: () => void;
+  /** The next capture is another than the last. May be called again and again until there is one. */
+  readonly changed?: () => void;
+}

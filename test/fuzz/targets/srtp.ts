@@ -90,9 +90,9 @@ class Receiver {
       this.#profile,
       deriveSessionKeys(this.#profile, testMasterKey(this.#profile)),
     );
-    this.#context = SrtpReceiveContext.create(this.#profile, testMasterKey(this.#profile), () =>
-      this.#write(),
-    );
+    this.#context = SrtpReceiveContext.create(this.#profile, testMasterKey(this.#profile), {
+      reserve: () => this.#write(),
+    });
   }
 
   take({ op, data }: Step): void {
@@ -179,7 +179,7 @@ class Receiver {
     this.#note();
     const state = copyOf(this.#context.capture());
     this.#context.dispose();
-    this.#context = SrtpReceiveContext.restore(state, () => this.#write());
+    this.#context = SrtpReceiveContext.restore(state, { reserve: () => this.#write() });
   }
 
   #note(): void {

@@ -2,12 +2,18 @@ import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { NONE } from '../../../src/snapshot/anchor.ts';
 import { decodeServer, decodeSession, encodeIdentity } from '../../../src/snapshot/codec/identity.ts';
-import { decodePeers, decodeRoom, encodeMedia } from '../../../src/snapshot/codec/media.ts';
+import { decodePeers, decodeRoom, encodeMedia, MediaEncoder } from '../../../src/snapshot/codec/media.ts';
 import { HEADER_BYTES } from '../../../src/snapshot/header.ts';
-import type { IdentitySnapshot, MediaSnapshot, SessionRecord } from '../../../src/snapshot/schema.ts';
+import type {
+  IdentitySnapshot,
+  MediaSnapshot,
+  PeerMediaRecord,
+  SessionRecord,
+} from '../../../src/snapshot/schema.ts';
 import { sealSnapshot } from '../../../src/snapshot/seal.ts';
 import { SRTP_PROFILES, type SrtpProfile } from '../../../src/transport/srtp/profile.ts';
 import { toHex } from '../../../src/util/bytes.ts';
+import type { RandomSource } from '../../../src/util/rng.ts';
 import { Secret } from '../../../src/util/secret.ts';
 import { loadSodium } from '../../../src/util/sodium.ts';
 import { seededRandom } from '../../support/seeded-rng.ts';
@@ -291,6 +297,102 @@ describe('the records of a media snapshot', () => {
     expect(() => plaintext(encodeMedia(snapshot(limit)))).toThrow(RangeError);
   });
 });
+
+describe('the encoder of one media snapshot after another', () => {
+  it('gives what one does that has kept nothing, whoever comes, goes and changes', () => {
+    const change = fc.record({ at: fc.nat(), kind: fc.constantFrom('limit', 'stream', 'leave', 'join') });
+    fc.assert(
+      fc.property(
+        fc.nat(50),
+        fc.array(fc.array(change, { maxLength: 4 }), { maxLength: 12 }),
+        (many, runs) => {
+          const rng = seededRandom(many);
+          const encoder = new MediaEncoder();
+          let snapshot: MediaSnapshot = { ...sampleMedia(rng, 0), peers: [] };
+          const peers = Array.from({ length: many }, () => frozenPeer(samplePeer(rng)));
+          for (const run of [[], ...runs]) {
+            for (const { at, kind } of run) changed(peers, at, kind, rng);
+            snapshot = { ...snapshot, peers: [...peers] };
+            expect(plaintext(encoder.encode(snapshot)).map(toHex)).toEqual(
+              plaintext(encodeMedia(snapshot)).map(toHex),
+            );
+          }
+          encoder.dispose();
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+
+  it('takes no record for the same that may have been changed', () => {
+    const encoder = new MediaEncoder();
+    const good = samplePeer(seededRandom(11));
+    const send = { ...good.send, srtcpLimit: 500 };
+    const snapshot = { ...sampleMedia(seededRandom(11), 0), peers: [Object.freeze({ ...good, send })] };
+    plaintext(encoder.encode(snapshot));
+    send.srtcpLimit = 900;
+    const [, record] = plaintext(encoder.encode(snapshot));
+    expect(decodePeers(record!)![0]!.send.srtcpLimit).toBe(900);
+  });
+
+  it('wipes what it has kept', () => {
+    const encoder = new MediaEncoder();
+    const peers = Array.from({ length: 30 }, () => frozenPeer(samplePeer(seededRandom(12))));
+    const views = [...encoder.encode({ ...sampleMedia(seededRandom(12), 0), peers })].slice(1);
+    expect(views.map((view) => view.some((byte) => byte !== 0))).toEqual([true, true]);
+    encoder.dispose();
+    expect(views.every((view) => view.every((byte) => byte === 0))).toBe(true);
+  });
+
+  it('wipes what was of those who have left', () => {
+    const encoder = new MediaEncoder();
+    const snapshot = (peers: MediaSnapshot['peers']) => ({ ...sampleMedia(seededRandom(13), 0), peers });
+    const peers = Array.from({ length: 30 }, () => frozenPeer(samplePeer(seededRandom(13))));
+    const [, first, second] = [...encoder.encode(snapshot(peers))];
+    expect(second!.some((byte) => byte !== 0)).toBe(true);
+    const [, left] = plaintext(encoder.encode(snapshot(peers.slice(0, 5))));
+    expect(second!.every((byte) => byte === 0)).toBe(true);
+    expect(first!.subarray(0, left!.length)).toEqual(left);
+    expect(first!.subarray(left!.length).every((byte) => byte === 0)).toBe(true);
+  });
+
+  it('wipes all of it where one cannot be written, and goes on with the next', () => {
+    const encoder = new MediaEncoder();
+    const room = sampleMedia(seededRandom(14), 0);
+    const good = frozenPeer(samplePeer(seededRandom(14)));
+    const [, view] = [...encoder.encode({ ...room, peers: [good] })];
+    const bad = { ...good, epoch: -1 };
+    expect(() => plaintext(encoder.encode({ ...room, peers: [bad] }))).toThrow(RangeError);
+    expect(view!.every((byte) => byte === 0)).toBe(true);
+    expect(plaintext(encoder.encode({ ...room, peers: [good] })).map(toHex)).toEqual(
+      plaintext(encodeMedia({ ...room, peers: [good] })).map(toHex),
+    );
+  });
+});
+
+/** As a server captures it. */
+function frozenPeer(peer: PeerMediaRecord): PeerMediaRecord {
+  const rows = <Row>(table: readonly Row[]) => Object.freeze(table.map((row) => Object.freeze({ ...row })));
+  const { send, receive } = peer;
+  return Object.freeze({
+    ...peer,
+    remoteAddress: Object.freeze({ ...peer.remoteAddress }),
+    send: Object.freeze({ ...send, streams: rows(send.streams) }),
+    receive: Object.freeze({ ...receive, streams: rows(receive.streams), srtcp: rows(receive.srtcp) }),
+  });
+}
+
+function changed(peers: PeerMediaRecord[], place: number, kind: string, rng: RandomSource): void {
+  const at = place % Math.max(1, peers.length);
+  const peer = peers[at];
+  if (kind === 'join' || peer === undefined) peers.push(frozenPeer(samplePeer(rng)));
+  else if (kind === 'leave') peers.splice(at, 1);
+  else {
+    const streams = kind === 'stream' ? [...peer.send.streams, { ssrc: 9, base: 0 }] : peer.send.streams;
+    const send = { ...peer.send, srtcpLimit: peer.send.srtcpLimit + 1, streams };
+    peers[at] = frozenPeer({ ...peer, send });
+  }
+}
 
 describe('the head of a sealed file', () => {
   it('has the size it says', () => {

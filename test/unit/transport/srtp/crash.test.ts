@@ -47,13 +47,15 @@ describe('any series of crashes', () => {
       fc.property(steps, writable, (run: readonly Step[], canWrite) => {
         const file = new OnceFile<SrtpSendState>();
         const save = (state: SrtpSendState) => file.write(copyOf(state));
+        const captures = new Captures<SrtpSendState>(() => context.capture(4));
         const reserve = () => {
           if (!canWrite) return;
-          const state = context.capture(4);
+          const state = captures.take();
           save(state);
           context.granted(state);
         };
-        let context = SrtpSendContext.create(profile, testMasterKey(profile), reserve);
+        const persistence = { reserve, changed: captures.changed };
+        let context = SrtpSendContext.create(profile, testMasterKey(profile), persistence);
         const used = new Set<number>();
         for (const step of run) {
           if (step.kind === 'packets') {
@@ -65,13 +67,14 @@ describe('any series of crashes', () => {
               used.add(index);
             }
           } else if (step.kind === 'snapshot') {
-            const state = context.capture(4);
+            const state = captures.take();
             if (step.upTo !== 'captured') save(state);
             if (step.upTo === 'granted') context.granted(state);
           } else {
             const state = file.take();
             if (state === undefined) return;
-            context = SrtpSendContext.restore(state, reserve);
+            context = SrtpSendContext.restore(state, persistence);
+            captures.changed();
           }
         }
       }),
@@ -84,14 +87,16 @@ describe('any series of crashes', () => {
       fc.property(steps, writable, fc.boolean(), (run: readonly Step[], canWrite, manyStreams) => {
         const file = new OnceFile<SrtpReceiveState>();
         const save = (state: SrtpReceiveState) => file.write(copyOf(state));
+        const captures = new Captures<SrtpReceiveState>(() => context.capture());
         const reserve = () => {
           if (!canWrite) return;
-          const state = context.capture();
+          const state = captures.take();
           save(state);
           context.granted(state);
         };
+        const persistence = { reserve, changed: captures.changed };
         const peer = SrtpSendContext.create(profile, testMasterKey(profile));
-        let context = SrtpReceiveContext.create(profile, testMasterKey(profile), reserve);
+        let context = SrtpReceiveContext.create(profile, testMasterKey(profile), persistence);
         const recorded: Uint8Array[] = [];
         const accepted = new Set<Uint8Array>();
         const deliver = (datagram: Uint8Array, kind: 'rtp' | 'rtcp') => {
@@ -113,13 +118,14 @@ describe('any series of crashes', () => {
               for (const datagram of recorded.slice(-2)) deliver(datagram, isRtcp(datagram) ? 'rtcp' : 'rtp');
             }
           } else if (step.kind === 'snapshot') {
-            const state = context.capture();
+            const state = captures.take();
             if (step.upTo !== 'captured') save(state);
             if (step.upTo === 'granted') context.granted(state);
           } else {
             const state = file.take();
             if (state === undefined) return;
-            context = SrtpReceiveContext.restore(state, reserve);
+            context = SrtpReceiveContext.restore(state, persistence);
+            captures.changed();
             for (const datagram of recorded) deliver(datagram, isRtcp(datagram) ? 'rtcp' : 'rtp');
           }
         }
@@ -128,3 +134,26 @@ describe('any series of crashes', () => {
     );
   });
 });
+
+/** Captures as a server does: of what has not changed it takes the capture of before, which has to be what it would have got. */
+class Captures<State> {
+  readonly #capture: () => State;
+  #last: State | undefined;
+  #hasChanged = true;
+
+  constructor(capture: () => State) {
+    this.#capture = capture;
+  }
+
+  readonly changed = (): void => {
+    this.#hasChanged = true;
+  };
+
+  take(): State {
+    const before = this.#last;
+    this.#last = this.#capture();
+    if (!this.#hasChanged) expect(this.#last).toBe(before);
+    this.#hasChanged = false;
+    return this.#last;
+  }
+}

@@ -66,11 +66,17 @@ describe('IndexLimit', () => {
     expect(limit.propose(106, 10)).toBe(116);
   });
 
-  it('rises where half of the reserve is less than what is used between two proposals', () => {
+  it('of a busy stream rises when half of what it was given is used', () => {
     const limit = new IndexLimit(CEILING, Infinity);
-    expect(limit.propose(100, 10)).toBe(110);
-    for (let i = 0; i < 5; i++) limit.countUse();
-    expect(limit.propose(105, 10)).toBe(115);
+    expect(limit.wantsRise(0)).toBe(true);
+    for (let i = 0; i < 40; i++) limit.countUse();
+    expect(limit.propose(40, 8)).toBe(90);
+    expect(limit.wantsRise(65)).toBe(false);
+    expect(limit.propose(65, 8)).toBe(90);
+    expect(limit.wantsRise(66)).toBe(true);
+    expect(limit.propose(66, 8)).toBe(90);
+    expect(limit.propose(86, 8)).toBe(90);
+    expect(limit.propose(87, 8)).toBe(95);
   });
 
   it('proposes an index that exists, even at the end', () => {

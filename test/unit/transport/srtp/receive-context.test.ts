@@ -23,8 +23,8 @@ fc.configureGlobal({ seed: 3711 });
 
 const profile = 'AES_CM_128_HMAC_SHA1_80';
 const sender = () => SrtpSendContext.create(profile, testMasterKey(profile));
-const receiver = (reserve?: () => void) =>
-  SrtpReceiveContext.create(profile, testMasterKey(profile), reserve);
+const receiver = (reserve = () => {}) =>
+  SrtpReceiveContext.create(profile, testMasterKey(profile), { reserve });
 const sealed = (peer: SrtpSendContext, index: number, ssrc = TEST_SSRC) =>
   peer.protectRtp(rtpPacket(index, ssrc), index)!;
 /** Captures, pretends to write and grants. Returns what was written. */

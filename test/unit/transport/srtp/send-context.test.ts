@@ -14,7 +14,7 @@ import {
 const profile = 'AEAD_AES_128_GCM';
 const reuse = expect.objectContaining({ code: 'NONCE_REUSE' });
 
-const sender = (reserve?: () => void) => SrtpSendContext.create(profile, testMasterKey(profile), reserve);
+const sender = (reserve = () => {}) => SrtpSendContext.create(profile, testMasterKey(profile), { reserve });
 const receiver = () => SrtpReceiveContext.create(profile, testMasterKey(profile));
 const send = (context: SrtpSendContext, index: number) => context.protectRtp(rtpPacket(index), index);
 
