@@ -1,7 +1,4 @@
-#!/usr/bin/env node
 /** The `rekeycast` command. Exit codes: 0 done, 1 failed, 2 called wrongly, 3 (keys) something is left to do. */
-import module from 'node:module';
-import { fileURLToPath } from 'node:url';
 import { RekeycastError } from '../errors.ts';
 import { harden } from './harden.ts';
 
@@ -22,23 +19,37 @@ Settings are environment variables: HOST, PORT, UDP_PORT, STATE_DIR, KEYS_DIR, R
 rekeycast <command> --help says more about one of them.
 `;
 
-type CompileCache = { readonly enableCompileCache?: (directory: string) => unknown };
+/** Keeps what V8 has compiled so far for the next start. `isWhole`: a server that went on with sessions has run. */
+export type KeepCompiled = (isWhole: boolean) => void;
 
-async function main(argv: readonly string[]): Promise<number> {
+/** Gives the exit code. Never rejects. */
+export async function main(argv: readonly string[], keepCompiled: KeepCompiled): Promise<number> {
+  try {
+    return await run(argv, keepCompiled);
+  } catch (error) {
+    const text =
+      error instanceof RekeycastError
+        ? `${error.message} [${error.code}]`
+        : error instanceof Error
+          ? error.stack
+          : String(error);
+    process.stderr.write(`rekeycast: ${text}\n`);
+    return 1;
+  }
+}
+
+async function run(argv: readonly string[], keepCompiled: KeepCompiled): Promise<number> {
   const [command, ...rest] = argv;
   const warnings = harden();
   switch (command) {
     case 'serve': {
-      // Where Node can (22.8 and later), compiled code is kept beside the program: a restart is shorter by what compiling takes. Not in
-      // Node's default place, a directory of /tmp that another user could have laid.
-      (module as CompileCache).enableCompileCache?.(fileURLToPath(new URL('.cache', import.meta.url)));
       if (process.env.DEMO_CONTROLS) {
         const { superviseWhereWanted } = await import('./supervise.ts');
         const code = await superviseWhereWanted(rest, process.env);
         if (code !== undefined) return code;
       }
       const { serve } = await import('./serve.ts');
-      return serve(rest, warnings);
+      return serve(rest, warnings, keepCompiled);
     }
     case 'keys': {
       const { runKeys } = await import('./keys.ts');
@@ -82,19 +93,3 @@ async function main(argv: readonly string[]): Promise<number> {
       return 2;
   }
 }
-
-main(process.argv.slice(2)).then(
-  (code) => {
-    process.exitCode = code;
-  },
-  (error: unknown) => {
-    const text =
-      error instanceof RekeycastError
-        ? `${error.message} [${error.code}]`
-        : error instanceof Error
-          ? error.stack
-          : String(error);
-    process.stderr.write(`rekeycast: ${text}\n`);
-    process.exitCode = 1;
-  },
-);

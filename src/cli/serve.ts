@@ -1,5 +1,4 @@
 import { once } from 'node:events';
-import inspector from 'node:inspector';
 import { findSlips, readConfig } from '../config.ts';
 import { createLog } from '../log.ts';
 import { inheritedSockets, LISTEN_VARIABLES } from '../server/inherited-sockets.ts';
@@ -24,8 +23,15 @@ Settings are environment variables; see docs/configuration.md. SIGTERM and SIGIN
 /** Why a server ends whose supervisor has: nobody would start it again, and nobody would pass a signal on to it. */
 const SUPERVISOR_GONE = 'supervisor-gone';
 
+/** Before it keeps what has been compiled, a server has done all that a restart does. */
+const COMPILED_MS = 3_000;
+
 /** `rekeycast serve`: runs until SIGTERM or SIGINT. A second signal ends it at once. `warnings` are for the log. */
-export async function serve(argv: readonly string[], warnings: readonly string[] = []): Promise<number> {
+export async function serve(
+  argv: readonly string[],
+  warnings: readonly string[],
+  keepCompiled: (isWhole: boolean) => void,
+): Promise<number> {
   const [option, surplus] = argv;
   if (option === '--help' || option === '-h') {
     process.stdout.write(HELP);
@@ -38,8 +44,6 @@ export async function serve(argv: readonly string[], warnings: readonly string[]
   const config = readConfig(process.env);
   const log = createLog(config.logLevel);
   for (const message of warnings) log.warn({ event: 'core-dumps' }, message);
-  if (inspector.url() !== undefined)
-    log.warn({ event: 'inspector' }, 'a debugger may attach (--inspect): whoever does reads every key');
   // The order matters only to people: the signal handlers have to be there before anybody can see that the server is.
   const { stop, end } = stopOnSignal();
   const inherited = inheritedSockets(process.env, process.pid);
@@ -63,7 +67,9 @@ export async function serve(argv: readonly string[], warnings: readonly string[]
     log.info({ event: 'stopping', signal: stop.reason }, 'before it had started; no snapshot was touched');
     return leaveSoon();
   } finally {
-    // Compares the whole environment with every setting: the first packet does not wait for that.
+    // The first packet waits neither for a library of threads, nor for a comparison of the whole environment with every setting.
+    if (process.getBuiltinModule('node:inspector').url() !== undefined)
+      log.warn({ event: 'inspector' }, 'a debugger may attach (--inspect): whoever does reads every key');
     for (const message of findSlips(process.env)) log.warn({ event: 'unknown-setting' }, message);
   }
   if (inherited.udp !== undefined || inherited.tcp !== undefined) {
@@ -74,6 +80,7 @@ export async function serve(argv: readonly string[], warnings: readonly string[]
   process.stdout.write(
     `Open ${config.tls === undefined ? 'http' : 'https'}://${host.includes(':') ? `[${host}]` : host}:${server.port} to access this demo\n`,
   );
+  setTimeout(() => keepCompiled(server.resumed), COMPILED_MS).unref();
   demo?.ready();
   notifyServiceManager(['READY=1'], process.env).then((problem) => {
     if (problem === undefined) return;

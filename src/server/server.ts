@@ -115,6 +115,8 @@ const STARTING: Refusal = { status: 503, reason: 'not-ready', words: 'The server
 export interface RunningServer {
   readonly port: number;
   readonly udpPort: number;
+  /** It goes on with sessions of a server before. @internal */
+  readonly resumed: boolean;
   /** A drain is over: it is to be shut down. Stays pending otherwise. */
   readonly drained: Promise<DrainEnd>;
   /** Another server has taken over: this one is shut down. Stays pending otherwise. */
@@ -171,6 +173,7 @@ class Server implements RunningServer {
   #adminHttp: AdminHttp | undefined;
   readonly #eventLoop = new EventLoopDelay();
   #resealing = false;
+  #resumed = false;
   #announced: { withdraw(): void } | undefined;
   #media: MediaWriter | undefined;
   /** Absent until the media flows. */
@@ -215,6 +218,10 @@ class Server implements RunningServer {
 
   get udpPort(): number {
     return this.#udp.port;
+  }
+
+  get resumed(): boolean {
+    return this.#resumed;
   }
 
   get handedOver(): Promise<void> {
@@ -526,6 +533,7 @@ class Server implements RunningServer {
       },
     );
     const sessions = this.#countSessions();
+    this.#resumed = sessions > 0;
     const resume = keepsMedia ? 'auto' : 'strict';
     const first = restored === undefined;
     this.#audit.note('server-started', { sessions, contexts: media?.peers.length ?? 0, resume, first });

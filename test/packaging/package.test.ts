@@ -28,6 +28,7 @@ const EXPECTED = [
   /^deploy\/(systemd|kubernetes(-key-command)?)\/[a-z.-]+$/,
   /^api\/[a-z]+\.d\.ts$/,
   /^dist\/[\w./-]+\.js$/,
+  /^dist\/program\.cjs$/,
   /^dist\/srtp-kernel\.wasm$/,
   /^dist\/THIRD-PARTY-LICENSES\.txt$/,
   /^public\/([a-z]+\.(html|css|js)|icon\.svg)$/,
@@ -51,6 +52,7 @@ describe('the package', { timeout: 300_000 }, () => {
     expect(packed.files.filter((path) => !EXPECTED.some((pattern) => pattern.test(path)))).toEqual([]);
     for (const path of [
       'dist/rekeycast.js',
+      'dist/program.cjs',
       'dist/srtp-kernel.wasm',
       'public/index.html',
       'public/client.js',

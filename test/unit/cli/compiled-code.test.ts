@@ -1,0 +1,105 @@
+import { chmodSync, readFileSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Script } from 'node:vm';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { CompiledCodeFile } from '../../../src/cli/compiled-code.ts';
+import { testDirectory } from '../../support/test-directory.ts';
+
+const SOURCE = '(function () { return 42; })';
+const NOBODY = 65_534;
+const OURS = process.getuid!();
+
+const place = testDirectory();
+let directory: string;
+let path: string;
+const fileOf = (source = SOURCE, owner = OURS): CompiledCodeFile =>
+  new CompiledCodeFile(join(directory, 'program.cjs'), Buffer.from(source), owner);
+
+beforeEach(() => {
+  directory = place.path;
+  path = join(directory, '.cache', `program-${process.version}-${process.arch}.v8`);
+});
+
+function write(isWhole = true, source = SOURCE): void {
+  fileOf(source).write(new Script(source), isWhole);
+}
+
+describe('CompiledCodeFile', () => {
+  it.each([true, false])('gives what it has kept, of which V8 makes the program (%s)', (isWhole) => {
+    expect(fileOf().read()).toBeUndefined();
+    write(isWhole);
+    const kept = fileOf().read()!;
+    expect(kept.isWhole).toBe(isWhole);
+    const script = new Script(SOURCE, { cachedData: kept.data });
+    expect(script.cachedDataRejected).toBe(false);
+    expect(script.runInThisContext()()).toBe(42);
+  });
+
+  it('gives nothing of another program, of the same length too', () => {
+    write();
+    expect(fileOf(SOURCE.replace('42', '43')).read()).toBeUndefined();
+    expect(fileOf().read()).toBeDefined();
+  });
+
+  it('gives nothing that was changed at any byte, or cut', () => {
+    write();
+    const bytes = readFileSync(path);
+    for (const at of [0, 31, 32, 33, bytes.length >> 1, bytes.length - 1]) {
+      const changed = Buffer.from(bytes);
+      changed[at]! ^= 1;
+      writeFileSync(path, changed);
+      expect(fileOf().read(), `byte ${at}`).toBeUndefined();
+    }
+    for (const length of [0, 1, 32, 33, bytes.length - 1]) {
+      writeFileSync(path, bytes.subarray(0, length));
+      expect(fileOf().read(), `${length} bytes`).toBeUndefined();
+    }
+    writeFileSync(path, bytes);
+    expect(fileOf().read()).toBeDefined();
+  });
+
+  it.each([0o620, 0o602])('gives nothing that others may write to (%i)', (mode) => {
+    write();
+    chmodSync(path, mode);
+    expect(fileOf().read()).toBeUndefined();
+    chmodSync(path, 0o600);
+    expect(fileOf().read()).toBeDefined();
+  });
+
+  it('neither reads nor writes in a directory that others may write to', () => {
+    write();
+    const before = readFileSync(path);
+    chmodSync(join(directory, '.cache'), 0o777);
+    expect(fileOf().read()).toBeUndefined();
+    write(false);
+    expect(readFileSync(path)).toEqual(before);
+  });
+
+  it('follows no link', () => {
+    write();
+    renameSync(path, `${path}.real`);
+    symlinkSync(`${path}.real`, path);
+    expect(fileOf().read()).toBeUndefined();
+    renameSync(join(directory, '.cache'), join(directory, 'elsewhere'));
+    renameSync(
+      join(directory, 'elsewhere', `${path.slice(path.lastIndexOf('/') + 1)}.real`),
+      join(directory, 'elsewhere', path.slice(path.lastIndexOf('/') + 1)),
+    );
+    symlinkSync(join(directory, 'elsewhere'), join(directory, '.cache'));
+    expect(fileOf().read()).toBeUndefined();
+  });
+
+  it.runIf(OURS === 0)('gives what the owner of the program has written, and of no other user', async () => {
+    write();
+    const { chownSync } = await import('node:fs');
+    for (const one of [path, join(directory, '.cache')]) chownSync(one, NOBODY, NOBODY);
+    expect(fileOf(SOURCE, NOBODY).read()).toBeDefined();
+    expect(fileOf(SOURCE, OURS).read()).toBeUndefined();
+  });
+
+  it('does without where it cannot write', () => {
+    writeFileSync(join(directory, '.cache'), '');
+    write();
+    expect(fileOf().read()).toBeUndefined();
+  });
+});
