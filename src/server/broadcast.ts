@@ -64,6 +64,8 @@ const MAX_SESSIONS = 2_000;
 /** Where more pages than these are there, who comes and goes is told to all of them this far apart: each is a message to each. */
 const MANY_PAGES = 50;
 const ROOM_SPACING: Millis = 200;
+/** To viewers, in one turn of the loop, after a restart. */
+const GREETINGS_AT_ONCE = 64;
 
 /**
  * The server as an engine: one mutation (`handle…`, `openPage`, `closePage`, `rekeyAll`), then drain {@link pollOutput} until `undefined`; call
@@ -98,6 +100,9 @@ export class Broadcast {
   #wallOffset: number;
   readonly #returning = new ReturningPages((session, now) => this.#drain(session, now));
   #refusesNew = false;
+  #greeted = 0;
+  /** Who was here before a restart and has heard nothing since. */
+  readonly #ungreeted: Route[] = [];
   #roomTold = '';
   /** Pages that have been told nothing of it yet. */
   readonly #untold = new Set<PageId>();
@@ -350,6 +355,7 @@ export class Broadcast {
       session.handleTimeout(now);
       this.#drain(session, now);
     });
+    this.#greetMore(now);
     this.#returning.admit(now);
     this.#slot.handleTimeout(now);
     this.#room.handleTimeout(now);
@@ -366,6 +372,7 @@ export class Broadcast {
       this.#media.nextTimeout(),
       this.#deadlines.next,
       this.#tellRoomAt,
+      this.#ungreeted.length > 0 ? this.#now : undefined,
     );
     return next === Number.POSITIVE_INFINITY ? undefined : next;
   }
@@ -492,7 +499,21 @@ export class Broadcast {
     this.#routes.put({ session, connection });
     this.#media.follow(connection);
     if (session.role === 'viewer') this.#room.addConsumer(connection.id, now, { resumed: true });
-    // Speak first: a browser that hears nothing would wait for its own next check.
+    // Speak first: a browser that hears nothing would wait for its own next check. Most viewers hear the media first, which waits for no more greetings than these.
+    if (session.role === 'broadcaster' || this.#greeted++ < GREETINGS_AT_ONCE)
+      this.#greet(session, connection, now);
+    else this.#ungreeted.push({ session, connection });
+  }
+
+  #greetMore(now: Millis): void {
+    for (const { session, connection } of this.#ungreeted.splice(0, GREETINGS_AT_ONCE)) {
+      if (this.#routes.get(connection.id)?.connection !== connection) continue;
+      this.#greet(session, connection, now);
+      this.#drain(session, now);
+    }
+  }
+
+  #greet(session: Session, connection: Connection, now: Millis): void {
     connection.peer.sendRtcp(
       writeRtcp([
         { type: 'receiverReport', ssrc: 1, reports: [] },
