@@ -40,6 +40,7 @@ interface Row {
   readonly most: number;
   readonly perSecond: number;
   readonly busy: number;
+  readonly waited: number;
   readonly arrived: number;
   readonly decrypted: number;
 }
@@ -84,7 +85,7 @@ function introduction({
     '- `gso`, `sendmmsg`, `dgram`: the whole server, by the way its media leaves. `plain`: the same server without its kernel. `js-loop`: createCipheriv, createHmac and dgram.send a packet, `c-*`: srtp_protect and a system call, and nothing else (`bench/fanout-plain.ts`, `bench/fanout.c`). `debian-*`: the same with libsrtp2 as Debian ships it.',
     `- AES of these programs: ${aes.join('; ') || 'none here'}.${missing.length === 0 ? '' : ` Not to be had here: ${missing.join(', ')} (\`node bench/rivals/prepare.mjs\`).`}`,
     '- `janus` (streaming plugin), `mediasoup` (its worker, one process) and `werift` are other servers, with all their threads, that get the media as plain RTP. `c-*` and `js-loop` receive nothing.',
-    '- Busy: of the busiest thread. Arrived: of all that was sent to all viewers, to their sockets.',
+    '- Busy: of the busiest thread. Waited: the share of the time that it wanted a processor and had none, which tells how quiet the machine was. Arrived: of all that was sent to all viewers, to their sockets.',
     '',
   ];
 }
@@ -137,11 +138,11 @@ function tableOf(results: readonly Result[], pace: Pace['name'], viewers: number
   return [
     `### ${viewers} viewers, ${PACE_WORDS[pace]}`,
     '',
-    '| way | ns a packet | least – most | × plain | × c-sendmmsg | viewers a core | packets/s | busy | arrived | of the sample decrypted |',
-    '|---|---|---|---|---|---|---|---|---|---|',
+    '| way | ns a packet | least – most | × plain | × c-sendmmsg | viewers a core | packets/s | busy | waited | arrived | of the sample decrypted |',
+    '|---|---|---|---|---|---|---|---|---|---|---|',
     ...rows.map(
       (row) =>
-        `| ${row.way} | ${Math.round(row.ns)} | ${Math.round(row.least)} – ${Math.round(row.most)} | ${fixed(ratio(row, plain))} | ${fixed(ratio(row, c))} | ${viewersPerCore(row)} | ${Math.round(row.perSecond)} | ${fixed(row.busy)} | ${percent(row.arrived)} | ${percent(row.decrypted)} |`,
+        `| ${row.way} | ${Math.round(row.ns)} | ${Math.round(row.least)} – ${Math.round(row.most)} | ${fixed(ratio(row, plain))} | ${fixed(ratio(row, c))} | ${viewersPerCore(row)} | ${Math.round(row.perSecond)} | ${fixed(row.busy)} | ${fixed(row.waited)} | ${percent(row.arrived)} | ${percent(row.decrypted)} |`,
     ),
     '',
   ];
@@ -152,11 +153,11 @@ function climbTable(climbed: readonly Climb[] | undefined): readonly string[] {
   return [
     '### More and more viewers, by GSO, single packets, 250 a second',
     '',
-    '| viewers | ns a packet | busy | packets/s | arrived |',
-    '|---|---|---|---|---|',
+    '| viewers | ns a packet | busy | waited | packets/s | arrived |',
+    '|---|---|---|---|---|---|',
     ...climbed.map(
-      ({ viewers, nanoseconds, busy, perSecond, arrived }) =>
-        `| ${viewers} | ${Math.round(median(nanoseconds))} | ${fixed(busy)} | ${Math.round(perSecond)} | ${percent(arrived)} |`,
+      ({ viewers, nanoseconds, busy, waited, perSecond, arrived }) =>
+        `| ${viewers} | ${Math.round(median(nanoseconds))} | ${fixed(busy)} | ${fixed(waited)} | ${Math.round(perSecond)} | ${percent(arrived)} |`,
     ),
     '',
   ];
@@ -170,7 +171,7 @@ function rowsOf(results: readonly Result[], pace: Pace['name'], viewers: number)
   }
   return [...rows].map(([way, all]) => {
     const each = all.flatMap(({ nanoseconds }) => nanoseconds);
-    const of = (what: 'perSecond' | 'busy' | 'arrived' | 'decrypted'): number =>
+    const of = (what: 'perSecond' | 'busy' | 'waited' | 'arrived' | 'decrypted'): number =>
       median(all.map((one) => one[what]));
     return {
       way,
@@ -179,6 +180,7 @@ function rowsOf(results: readonly Result[], pace: Pace['name'], viewers: number)
       most: Math.max(...each),
       perSecond: of('perSecond'),
       busy: of('busy'),
+      waited: of('waited'),
       arrived: of('arrived'),
       decrypted: of('decrypted'),
     };

@@ -38,6 +38,8 @@ export interface Measured {
   readonly perSecond: number;
   /** Of the busiest thread, 1 is a whole processor. */
   readonly busy: number;
+  /** The share of the time that it could have run and had to wait for a processor: what else the machine does, or this benchmark's other processes. */
+  readonly waited: number;
   /** Shares of what was sent to all that has arrived, and of the sample that could be decrypted. */
   readonly arrived: number;
   readonly decrypted: number;
@@ -51,9 +53,9 @@ const DRAIN_MS = 400;
 /** The source rests; who is there is kept there. */
 const REST = { packets: 0, interval: 50 };
 /** While viewers come, there is something to see. */
-const SLOW = { packets: 1, interval: 100 };
+const SLOW = { packets: 1, interval: 250 };
 /** For all viewers to come. */
-const PATIENCE_MS = 90_000;
+const PATIENCE_MS = 120_000;
 /** A sample of a sixteenth would be a load of its own where there are many. */
 const MANY_VIEWERS = 500;
 
@@ -152,7 +154,7 @@ export class Stage {
     return {
       nanoseconds,
       perSecond: (from.datagrams - first.datagrams) / elapsed,
-      busy: busiest(first, from),
+      ...busiest(first, from),
       arrived:
         (after.datagrams - after.resent - before.datagrams + before.resent) /
         ((after.sent - before.sent) * this.viewers),
@@ -176,9 +178,9 @@ export class Stage {
       const from = await this.#look();
       await elapse(STEP_MS);
       const to = await this.#look();
-      const busy = busiest(from, to);
+      const { busy, waited } = busiest(from, to);
       const delivered = to.datagrams - from.datagrams;
-      if (busy > SATURATED || delivered < best * WORTHWHILE) return faster;
+      if (busy + waited > SATURATED || delivered < best * WORTHWHILE) return faster;
       best = delivered;
       rate *= Math.min(MOST_FASTER, Math.max(LEAST_FASTER, 1 / busy));
     }
@@ -187,7 +189,7 @@ export class Stage {
   async #look() {
     const [{ sent }, counts] = await Promise.all([ask(this.#source, {}), ask(this.#audience, {})]);
     const threads = new Map(this.#processes.flatMap(timesOf));
-    const cpu = [...threads.values()].reduce((sum, time) => sum + time, 0);
+    const cpu = [...threads.values()].reduce((sum, { ran }) => sum + ran, 0);
     return { ...counts, sent, cpu, threads };
   }
 }
@@ -260,6 +262,7 @@ export async function measureProgram(
       nanoseconds: [nanoseconds],
       perSecond,
       busy: (nanoseconds * perSecond) / 1e9,
+      waited: Number.NaN,
       arrived: datagrams / packets,
       decrypted: Number.NaN,
     };
@@ -268,11 +271,20 @@ export async function measureProgram(
   }
 }
 
-/** Nanoseconds on a processor of each thread, but for those that have ended (the kernel's Documentation/scheduler/sched-stats). */
-function timesOf(pid: number): readonly (readonly [task: string, time: number])[] {
+/** Nanoseconds on a processor, and of waiting for one. */
+interface ThreadTime {
+  readonly ran: number;
+  readonly waited: number;
+}
+
+/** Of each thread, but for those that have ended (the kernel's Documentation/scheduler/sched-stats). */
+function timesOf(pid: number): readonly (readonly [task: string, time: ThreadTime])[] {
   return readdirSync(`/proc/${pid}/task`).flatMap((task) => {
     try {
-      return [[task, Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'latin1').split(' ')[0])]];
+      const [ran, waited] = readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'latin1')
+        .split(' ')
+        .map(Number);
+      return [[task, { ran: ran!, waited: waited! }] as const];
     } catch {
       // It has ended since.
       return [];
@@ -282,13 +294,17 @@ function timesOf(pid: number): readonly (readonly [task: string, time: number])[
 
 interface Look {
   readonly at: number;
-  readonly threads: ReadonlyMap<string, number>;
+  readonly threads: ReadonlyMap<string, ThreadTime>;
 }
 
-/** The share of a processor that the busiest thread has had between two looks. */
-function busiest(from: Look, to: Look): number {
-  const shares = [...to.threads].map(([task, time]) => time - (from.threads.get(task) ?? 0));
-  return Math.max(...shares) / 1e6 / (to.at - from.at);
+/** The shares of a processor that the busiest thread has had, and has waited for, between two looks. */
+function busiest(from: Look, to: Look): { readonly busy: number; readonly waited: number } {
+  const elapsed = (to.at - from.at) * 1e6;
+  const shares = [...to.threads].map(([task, { ran, waited }]) => {
+    const before = from.threads.get(task) ?? { ran: 0, waited: 0 };
+    return { busy: (ran - before.ran) / elapsed, waited: (waited - before.waited) / elapsed };
+  });
+  return shares.reduce((most, share) => (share.busy > most.busy ? share : most));
 }
 
 async function startLoad(

@@ -126,10 +126,10 @@ async function measure(way: Way, viewers: number, isFirst: boolean): Promise<voi
   const paces = [...pacesOf(way, viewers), ...(options.saturated === true ? [SATURATED] : [])];
   const note = (pace: Pace, measured: Measured): void => {
     results.push({ way, viewers, pace, ...measured });
-    const { nanoseconds, perSecond, busy, arrived } = measured;
+    const { nanoseconds, perSecond, busy, waited, arrived } = measured;
     const each = nanoseconds.map(Math.round).join(' ');
     console.error(
-      `${clock()} ${viewers} viewers, ${way}, ${pace.name}: ${each} ns, ${Math.round(perSecond)} packets/s, busy ${busy.toFixed(2)}, arrived ${(arrived * 100).toFixed(2)} %`,
+      `${clock()} ${viewers} viewers, ${way}, ${pace.name}: ${each} ns, ${Math.round(perSecond)} packets/s, busy ${busy.toFixed(2)}, waited ${waited.toFixed(2)}, arrived ${(arrived * 100).toFixed(2)} %`,
     );
   };
   try {
@@ -160,7 +160,7 @@ async function climb(): Promise<readonly Climb[]> {
       const measured = await stage.measure(SINGLES, CLIMB.seconds);
       steps.push({ viewers, ...measured });
       console.error(
-        `${clock()} ${viewers} viewers: busy ${measured.busy.toFixed(2)}, arrived ${(measured.arrived * 100).toFixed(2)} %`,
+        `${clock()} ${viewers} viewers: busy ${measured.busy.toFixed(2)}, waited ${measured.waited.toFixed(2)}, arrived ${(measured.arrived * 100).toFixed(2)} %`,
       );
       if (measured.arrived < CLIMB.arrived) break;
     }
