@@ -74,6 +74,25 @@ describe('a restart with two hundred viewers', { timeout: 300_000 }, () => {
     expect(came.at(-1)).toBe(began[FIRST_HANDSHAKES]);
   });
 
+  it('tells all of them how many they are, and not each of them of each', async () => {
+    const all = await onAir({ viewers: 120 });
+    world = all.world;
+    const before = all.browsers.map(({ roomsTold }) => roomsTold);
+    await restart(
+      all.browsers,
+      all.browsers.map((_, i) => i),
+    );
+    const told = (): number[] => all.browsers.map(({ roomsTold }, i) => roomsTold - before[i]!);
+    expect(await world.run(1_000, () => told().every((times) => times > 0))).toBe(true);
+    expect(Math.max(...told())).toBeLessThan(10);
+    expect(all.browsers.every(({ room }) => room?.viewers === 120)).toBe(true);
+    // One who comes is news to everybody, and hears it as well.
+    const late = world.addBrowser();
+    world.open(late);
+    const everybody = [...all.browsers, late];
+    expect(await world.run(5_000, () => everybody.every(({ room }) => room?.viewers === 121))).toBe(true);
+  });
+
   it('keeps nobody waiting for those who do not answer', async () => {
     const all = await onAir({ viewers: 2 * MAX_HANDSHAKES + 20 });
     world = all.world;

@@ -81,6 +81,8 @@ export class VirtualBrowser {
   inUse = 0;
   /** What it was told of the room last. */
   room: Extract<ServerMessage, { type: 'room' }> | undefined;
+  /** How often. */
+  roomsTold = 0;
   /** RTCPeerConnections ever made. */
   made = 0;
   #nextPort = 40_000;
@@ -151,6 +153,7 @@ export class VirtualBrowser {
         break;
       case 'room':
         this.room = message;
+        this.roomsTold++;
         break;
       case 'pong':
         this.pongs++;

@@ -61,7 +61,7 @@ export class SrtpReceiveContext {
   readonly drops = new Counters<SrtpDropReason>();
   readonly #profile: SrtpProfile;
   readonly #master: SrtpMasterKey;
-  readonly #transform: SrtpTransform;
+  #derived: SrtpTransform | undefined;
   readonly #reserve: () => void;
   readonly #changed: () => void;
   readonly #rtp = new Map<number, ReceiveStream>();
@@ -79,7 +79,6 @@ export class SrtpReceiveContext {
   ) {
     this.#profile = state.profile;
     this.#master = state.master;
-    this.#transform = createTransform(state.profile, deriveSessionKeys(state.profile, state.master));
     this.#reserve = reserve;
     this.#changed = changed;
     this.#resumed = resumed;
@@ -161,7 +160,7 @@ export class SrtpReceiveContext {
   /** Wipes the keys. Using the context afterwards throws `SECRET_DISPOSED`. */
   dispose(): void {
     this.#disposed = true;
-    this.#transform.dispose();
+    this.#derived?.dispose();
     disposeMasterKey(this.#master);
   }
 
@@ -200,6 +199,12 @@ export class SrtpReceiveContext {
 
   #drop(reason: SrtpDropReason): undefined {
     this.drops.add(reason);
+  }
+
+  /** Derived when it is needed first: a restart restores thousands of contexts before the first packet, which needs one. */
+  get #transform(): SrtpTransform {
+    this.#derived ??= createTransform(this.#profile, deriveSessionKeys(this.#profile, this.#master));
+    return this.#derived;
   }
 
   #assertLive(): void {

@@ -38,7 +38,7 @@ export class SrtpSendContext {
   readonly drops = new Counters<SrtpSendDropReason>();
   readonly #profile: SrtpProfile;
   readonly #master: SrtpMasterKey;
-  readonly #transform: SrtpTransform;
+  #derived: SrtpTransform | undefined;
   readonly #reserve: () => void;
   readonly #changed: () => void;
   readonly #streams = new Map<number, SendStream>();
@@ -56,7 +56,6 @@ export class SrtpSendContext {
   ) {
     this.#profile = state.profile;
     this.#master = state.master;
-    this.#transform = createTransform(state.profile, deriveSessionKeys(state.profile, state.master));
     this.#reserve = reserve;
     this.#changed = changed;
     this.#resumed = resumed;
@@ -182,7 +181,7 @@ export class SrtpSendContext {
   /** Wipes the keys. Using the context afterwards throws `SECRET_DISPOSED`. */
   dispose(): void {
     this.#disposed = true;
-    this.#transform.dispose();
+    this.#derived?.dispose();
     disposeMasterKey(this.#master);
   }
 
@@ -197,6 +196,12 @@ export class SrtpSendContext {
 
   #drop(reason: SrtpSendDropReason): undefined {
     this.drops.add(reason);
+  }
+
+  /** Derived when it is needed first: a restart restores thousands of contexts before the first packet, which needs one. */
+  get #transform(): SrtpTransform {
+    this.#derived ??= createTransform(this.#profile, deriveSessionKeys(this.#profile, this.#master));
+    return this.#derived;
   }
 
   #assertLive(): void {
