@@ -290,6 +290,8 @@ interface Config {
     readonly srtpProfiles: readonly SrtpProfile[];
     /** The page has buttons that kill, deploy and rotate, for who may press them. */
     readonly demoControls: boolean;
+    /** Threads that viewers are spread over; with 0 there is the one that does everything. */
+    readonly workers: number;
     /** How media leaves: the fastest way that works, or this one or a slower. */
     readonly sendPath: 'auto' | 'gso' | 'sendmmsg' | 'dgram';
     readonly logLevel: string;

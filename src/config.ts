@@ -86,6 +86,8 @@ export interface Config {
   readonly srtpProfiles: readonly SrtpProfile[];
   /** The page has buttons that kill, deploy and rotate, for who may press them. */
   readonly demoControls: boolean;
+  /** Threads that viewers are spread over; with 0 there is the one that does everything. */
+  readonly workers: number;
   /** How media leaves: the fastest way that works, or this one or a slower. */
   readonly sendPath: 'auto' | 'gso' | 'sendmmsg' | 'dgram';
   readonly logLevel: string;
@@ -97,6 +99,7 @@ interface Setting<Value> {
   readonly default?: string;
 }
 
+const LAST_PORT = 65_535;
 const NONE: readonly string[] = Object.freeze([]);
 const text = textWhere('text', () => true);
 const PROFILE_NAMES = Object.keys(SRTP_PROFILES) as [SrtpProfile, ...SrtpProfile[]];
@@ -156,6 +159,7 @@ export const SETTINGS = {
   TURN_TTL: { takes: duration('1m'), default: '24h' },
   VIDEO_CODECS: { takes: listOf(['VP8', 'H264']), default: 'VP8,H264' },
   SRTP_PROFILES: { takes: listOf(PROFILE_NAMES), default: PROFILE_NAMES.join(',') },
+  WORKERS: { takes: count(0, 64), default: '0' },
   DEMO_CONTROLS: { takes: oneOf(['0', '1']), default: '0' },
   SEND_PATH: { takes: oneOf(['auto', 'gso', 'sendmmsg', 'dgram']), default: 'auto' },
   LOG_LEVEL: {
@@ -218,6 +222,7 @@ export function readConfig(env: Environment): Config {
     videoCodecs: values.VIDEO_CODECS,
     srtpProfiles: values.SRTP_PROFILES,
     demoControls: values.DEMO_CONTROLS === '1',
+    workers: workersOf(values),
     sendPath: values.SEND_PATH,
     logLevel: values.LOG_LEVEL,
   });
@@ -231,6 +236,17 @@ function adminOf({ HOST, PORT, ADMIN_HOST: host, ADMIN_PORT: port }: Values): Co
     'CONFIG_INVALID',
     `ADMIN_PORT is ${port}, which is PORT as well: visitors have it. Give it another one, 9464 by custom`,
   );
+}
+
+/** Each has a UDP port of its own, behind that of the server. */
+function workersOf({ WORKERS: workers, UDP_PORT, PORT, ANNOUNCED_PORT }: Values): number {
+  const ports = { [UDP_PORT === undefined ? 'PORT' : 'UDP_PORT']: UDP_PORT ?? PORT, ANNOUNCED_PORT };
+  for (const [name, port] of Object.entries(ports)) {
+    if (port === undefined || port + workers <= LAST_PORT) continue;
+    const words = `WORKERS is ${workers} and ${name} is ${port}: each worker has a port behind that one, and there are only ${LAST_PORT}`;
+    throw new RekeycastError('CONFIG_INVALID', words);
+  }
+  return workers;
 }
 
 /** Whether there is an address at which both would listen. */
@@ -307,7 +323,10 @@ function readValues(env: Environment): Values {
  * The addresses that go into offers: those announced, or the one the server is bound to, or, bound to all, every address of this
  * machine, loopback last (a page on this machine has nothing better).
  */
-export function candidateAddresses(config: Config, boundPort: number): readonly Address[] {
+export function candidateAddresses(
+  config: Pick<Config, 'host' | 'announced'>,
+  boundPort: number,
+): readonly Address[] {
   const { addresses, port = boundPort } = config.announced;
   if (addresses.length > 0) return addresses.map((ip) => ({ ip, port }));
   const any = config.host === '0.0.0.0' || config.host === '::';

@@ -40,6 +40,11 @@ export async function main(argv: readonly string[], keepCompiled: KeepCompiled):
 
 async function run(argv: readonly string[], keepCompiled: KeepCompiled): Promise<number> {
   const [command, ...rest] = argv;
+  // A thread of a server, which runs the same program.
+  if (command === 'worker') {
+    const { runWorker } = await import('../server/workers/thread.ts');
+    if (runWorker()) return 0;
+  }
   const warnings = harden();
   switch (command) {
     case 'serve': {

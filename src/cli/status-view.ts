@@ -18,6 +18,7 @@ export function statusLines(facts: ServerFacts, before?: ServerFacts): readonly 
     headline(facts),
     ...progressOf(facts),
     row('sessions', sessionWords(facts)),
+    ...(facts.workers === undefined ? [] : [row('workers', workerWords(facts.workers))]),
     row('keys', keyWords(facts)),
     row('media', mediaWords(facts, since)),
     row('repair', repairWords(facts, since)),
@@ -56,6 +57,14 @@ function headline(facts: ServerFacts): string {
   const up = ageInWords(facts.now - facts.startedAt);
   return `rekeycast ${facts.version}  ${stateOf(facts)}  up ${up}  process ${facts.pid}, Node ${facts.node.replace(/^v/, '')}`;
 }
+
+const workerWords = (workers: NonNullable<ServerFacts['workers']>): string =>
+  workers
+    .map(
+      ({ number, udpPort, sessions }) =>
+        `${number}: ${sessions} ${sessions === 1 ? 'session' : 'sessions'} at UDP port ${udpPort}`,
+    )
+    .join(', ');
 
 /** What is under way and will be over: a bar for each. */
 function progressOf(facts: ServerFacts): string[] {

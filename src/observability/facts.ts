@@ -128,6 +128,8 @@ export const serverFacts = z.object({
   }),
   certificate: z.object({ createdAt: z.number() }),
   eventLoopDelayMs: histogram,
+  /** Threads that have viewers; all numbers above are of all of them together. */
+  workers: z.optional(z.array(z.object({ number: z.number(), udpPort: z.number(), sessions: z.number() }))),
   process: z.object({
     cpuSeconds: z.number(),
     residentBytes: z.number(),

@@ -39,6 +39,11 @@ export interface BroadcastOptions {
    * is ever written, and no index is limited.
    */
   readonly persistMedia?: (snapshot: MediaSnapshot) => boolean;
+  /**
+   * One of several that are one room (`server/workers/`). The one that `leads` has the broadcaster, lets visitors in and relays what it has rewritten;
+   * those that `follow` have viewers, and it is their broadcaster. @internal
+   */
+  readonly place?: 'leads' | 'follows';
   /** Media for all viewers is not among the outputs: whoever drives it asks for it by `sendMedia`, some at a time. @internal */
   readonly holdMedia?: boolean;
 }
@@ -70,5 +75,14 @@ export type BroadcastOutput =
   /** The identity snapshot is out of date. */
   | { readonly kind: 'identity-changed' }
   | { readonly kind: 'event'; readonly event: BroadcastEvent };
+
+/** What one of several engines has to say to the others. */
+export type CrewOutput =
+  /** Of the engine that leads: a session in another one gives up its place; pages whose sessions are there are told this. */
+  | { readonly kind: 'dismiss'; readonly session: string }
+  | { readonly kind: 'room'; readonly message: ServerMessage }
+  /** Of one that follows: so many watch here; the broadcaster is asked for a keyframe. */
+  | { readonly kind: 'viewers'; readonly viewers: number }
+  | { readonly kind: 'keyframe-wanted' };
 
 export type BroadcastDropReason = 'unanswerable' | 'unknown kind' | 'unknown peer' | 'media queue full';

@@ -7,7 +7,7 @@
  */
 import type { MediaPacket } from '../room/media.ts';
 import { Room, type RoomOutput } from '../room/room.ts';
-import { writeRtcp } from '../rtp/rtcp.ts';
+import { parseRtcp, writeRtcp } from '../rtp/rtcp.ts';
 import { type Connection, connectionId, sessionOf } from '../session/connection.ts';
 import type { Session } from '../session/session.ts';
 import type { SessionOutput } from '../session/session-io.ts';
@@ -45,10 +45,12 @@ import type {
   BroadcastEvent,
   BroadcastOptions,
   BroadcastOutput,
+  CrewOutput,
 } from './broadcast-io.ts';
 import { BroadcasterSlot } from './broadcaster-slot.ts';
 import { disposeContexts } from './contexts.ts';
 import { Deadlines } from './deadlines.ts';
+import { Elsewhere } from './elsewhere.ts';
 import { hasKeysOfBefore, idOf, MediaLedger } from './media-ledger.ts';
 import { MediaQueue } from './media-queue.ts';
 import { type OpenedPage, PageBindings, type PageId } from './page-bindings.ts';
@@ -66,6 +68,8 @@ const MANY_PAGES = 50;
 const ROOM_SPACING: Millis = 200;
 /** To viewers, in one turn of the loop, after a restart. */
 const GREETINGS_AT_ONCE = 64;
+/** In the room of an engine that follows, the one that leads is the broadcaster; in the room of that one, those that follow are one viewer. No session has this id. */
+const RELAY = connectionId('0'.repeat(16), 0);
 
 /**
  * The server as an engine: one mutation (`handle…`, `openPage`, `closePage`, `rekeyAll`), then drain {@link pollOutput} until `undefined`; call
@@ -87,6 +91,7 @@ export class Broadcast {
   readonly #media: MediaLedger;
   readonly #queue = new MediaQueue();
   readonly #pages = new PageBindings();
+  readonly #elsewhere = new Elsewhere();
   readonly #slot = new BroadcasterSlot();
   readonly #closedDrops = new Counters<string>();
   readonly #succession = new Succession();
@@ -110,8 +115,10 @@ export class Broadcast {
   #tellRoomAt: Millis | undefined;
   #identityChanged = false;
   #forwarded = false;
+  #relayed: Uint8Array[] = [];
   #now: Millis;
   readonly #outputs: BroadcastOutput[] = [];
+  readonly #crewOutputs: CrewOutput[] = [];
 
   constructor(
     options: BroadcastOptions,
@@ -151,6 +158,9 @@ export class Broadcast {
       wall: () => this.#now + this.#wallOffset,
       persist: options.persistMedia,
     });
+    if (options.place === 'follows') this.#room.setProducer(RELAY);
+    // It has no keys of which an earlier process could have used any: every packet goes to it.
+    if (options.place === 'leads') this.#room.addConsumer(RELAY, now);
     if (restored !== undefined) this.#restore(restored.identity, restored.media, now);
   }
 
@@ -290,6 +300,103 @@ export class Broadcast {
     this.#settle(session, now);
   }
 
+  /** What the engine that leads has taken from its {@link takeRelayed}. @internal */
+  handleRelayed(packet: Uint8Array, now: Millis): void {
+    this.#now = now;
+    if (classifyDatagram(packet) === 'srtcp') this.#room.handleProducerRtcp(RELAY, packet, now);
+    else this.#room.handleProducerRtp(RELAY, packet, now);
+    this.#drainRoom(now);
+  }
+
+  /** Rewritten media and reports on it, for the engines that follow. @internal */
+  takeRelayed(): readonly Uint8Array[] {
+    const relayed = this.#relayed;
+    this.#relayed = [];
+    return relayed;
+  }
+
+  /** @internal */
+  get relayWaits(): boolean {
+    return this.#relayed.length > 0;
+  }
+
+  /** An engine that follows needs a keyframe. @internal */
+  requestKeyframe(now: Millis): void {
+    this.#now = now;
+    this.#room.requestKeyframe(now);
+    this.#drainRoom(now);
+  }
+
+  /** Lets a page in whose session is to be in another engine, and gives the id that it has there. `undefined`: the page was told why not. @internal */
+  admitElsewhere(page: PageId, now: Millis): string | undefined {
+    this.#now = now;
+    const id = this.#newId();
+    if (!this.#admit(page, id, now)) return undefined;
+    this.#elsewhere.hold(id);
+    return id;
+  }
+
+  /** A session is in another engine: this page's, or as yet nobody's. @internal */
+  holdElsewhere(id: string, page?: PageId): void {
+    this.#places.hold(page === undefined ? id : this.#pages.ownerOf(page), id);
+    this.#elsewhere.hold(id);
+  }
+
+  /** @internal */
+  awayElsewhere(id: string): void {
+    this.#elsewhere.goAway(id);
+  }
+
+  /** @internal */
+  releaseElsewhere(id: string): void {
+    if (this.#elsewhere.release(id)) this.#places.release(id);
+  }
+
+  /** So many watch in one of the other engines. @internal */
+  watchElsewhere(engine: number, viewers: number, now: Millis): void {
+    this.#now = now;
+    this.#elsewhere.watch(engine, viewers);
+    this.#tellRoom(now);
+  }
+
+  /** What there is to say of the room. @internal */
+  roomAt(now: Millis, viewers = this.#countViewers()): ServerMessage {
+    const since = this.#slot.onAirSince(now);
+    return {
+      type: 'room',
+      viewers,
+      onAir: since !== undefined,
+      onAirSeconds: Math.floor((now - (since ?? now)) / 1000),
+    };
+  }
+
+  /** A page that the engine that leads has let in: it watches. @internal */
+  enter(page: PageId, id: string, capabilities: Capabilities, now: Millis): void {
+    this.#now = now;
+    this.#enter(page, { id, role: 'viewer', capabilities, seenAt: now }, now);
+  }
+
+  /** Ends a session whose place was given away. @internal */
+  dismiss(id: string, now: Millis): void {
+    this.#now = now;
+    this.#evict(id, now);
+  }
+
+  /** Whether who joins by this page now is asked to broadcast. @internal */
+  opensToBroadcast(page: PageId): boolean {
+    return this.#pages.admissionOf(page).right === 'publish' && this.#slot.isOpen;
+  }
+
+  /** @internal */
+  sessionOf(page: PageId): string | undefined {
+    return this.#pages.sessionOf(page);
+  }
+
+  /** Sessions, those in other engines too. @internal */
+  get sessionCount(): number {
+    return this.#sessions.size + this.#elsewhere.size;
+  }
+
   /** A page's WebSocket is gone; its media goes on. */
   closePage(page: PageId, now: Millis): void {
     this.#now = now;
@@ -383,6 +490,11 @@ export class Broadcast {
     if (output !== undefined || !this.#identityChanged) return output;
     this.#identityChanged = false;
     return { kind: 'identity-changed' };
+  }
+
+  /** As {@link pollOutput}, for the other engines of the room. @internal */
+  pollCrewOutput(): CrewOutput | undefined {
+    return this.#crewOutputs.shift();
   }
 
   /** Media is to be sent: call {@link sendMedia}. @internal */
@@ -524,33 +636,50 @@ export class Broadcast {
   }
 
   #join(page: PageId, capabilities: Capabilities, now: Millis): void {
-    if (this.#refusesNew) {
-      this.#tell(page, PAGE_ERROR.shuttingDown);
+    // Whoever is let in is let in by the engine that leads.
+    if (this.#options.place === 'follows') {
+      this.#tell(page, PAGE_ERROR.notJoined);
       return;
     }
-    const id = toHex(randomBytes(this.#options.rng, 8));
-    const admission = this.#pages.admissionOf(page);
-    if (this.#hasExpired(admission, now)) {
+    const id = this.#newId();
+    if (!this.#admit(page, id, now)) return;
+    const role = this.opensToBroadcast(page) ? 'broadcaster' : 'viewer';
+    this.#enter(page, { id, role, capabilities, seenAt: now }, now);
+  }
+
+  #newId(): string {
+    return toHex(randomBytes(this.#options.rng, 8));
+  }
+
+  /** Takes a place for this session, or tells the page why there is none. */
+  #admit(page: PageId, id: string, now: Millis): boolean {
+    if (this.#refusesNew) {
+      this.#tell(page, PAGE_ERROR.shuttingDown);
+      return false;
+    }
+    if (this.#hasExpired(this.#pages.admissionOf(page), now)) {
       this.#tell(page, PAGE_ERROR.accessExpired);
       this.#disconnect(page, 'locked', 'the token has expired');
-      return;
+      return false;
     }
     const owner = this.#pages.ownerOf(page);
     this.#makePlace(owner, now);
     if (this.#places.isAtLimit(owner)) {
       this.#tell(page, PAGE_ERROR.tooManyVisits);
-      return;
+      return false;
     }
     const goes = this.#places.take(owner, id);
     if (goes === id) {
       this.#tell(page, PAGE_ERROR.roomFull);
-      return;
+      return false;
     }
     if (goes !== undefined) this.#evict(goes, now);
-    const open = admission.right === 'publish' && this.#slot.isOpen;
-    const role = open ? 'broadcaster' : 'viewer';
-    const session = this.#createSession({ id, role, capabilities, seenAt: now });
-    if (open) this.#takeSlot(session, now);
+    return true;
+  }
+
+  #enter(page: PageId, visitor: Visitor, now: Millis): void {
+    const session = this.#createSession(visitor);
+    if (session.role === 'broadcaster') this.#takeSlot(session, now);
     this.#bind(page, session);
     this.#event({ event: 'session-opened', session: session.id, role: session.role });
     this.#welcome(session, false);
@@ -564,15 +693,21 @@ export class Broadcast {
     if (!isFull && !this.#places.isAtLimit(owner)) return;
     for (const id of this.#places.heldBy(owner)) {
       const session = this.#sessions.get(id);
-      if (session?.away !== true) continue;
-      session.close();
-      this.#settle(session, now);
+      if (session?.away === true) {
+        session.close();
+        this.#settle(session, now);
+        return;
+      }
+      if (!this.#elsewhere.isAway(id)) continue;
+      this.#places.release(id);
+      this.#dismissElsewhere(id);
       return;
     }
   }
 
   /** Who holds most of a full room makes place for who holds less of it. */
   #evict(id: string, now: Millis): void {
+    this.#dismissElsewhere(id);
     const session = this.#sessions.get(id);
     const page = this.#pages.pageOf(id);
     if (page !== undefined) this.#tell(page, PAGE_ERROR.roomFull);
@@ -580,19 +715,26 @@ export class Broadcast {
     if (session !== undefined) this.#settle(session, now);
   }
 
+  #dismissElsewhere(id: string): void {
+    if (this.#elsewhere.release(id)) this.#crewOutputs.push({ kind: 'dismiss', session: id });
+  }
+
   #publish(page: PageId, session: Session, now: Millis): void {
-    if (session.role === 'broadcaster') return;
+    if (session.role === 'broadcaster' || !this.allowsToPublish(page, now)) return;
+    this.#takeSlot(session, now);
+    session.changeRole('broadcaster', now);
+  }
+
+  /** Whether this page may broadcast now; where not, it is told why. @internal */
+  allowsToPublish(page: PageId, now: Millis): boolean {
     const admission = this.#pages.admissionOf(page);
     if (admission.right !== 'publish' || this.#hasExpired(admission, now)) {
       this.#tell(page, admission.right === 'publish' ? PAGE_ERROR.mayBeginNothing : PAGE_ERROR.mayOnlyView);
-      return;
+      return false;
     }
-    if (!this.#slot.isFree) {
-      this.#tell(page, PAGE_ERROR.broadcasterPresent);
-      return;
-    }
-    this.#takeSlot(session, now);
-    session.changeRole('broadcaster', now);
+    if (this.#slot.isFree) return true;
+    this.#tell(page, PAGE_ERROR.broadcasterPresent);
+    return false;
   }
 
   #stepDown(session: Session, now: Millis): void {
@@ -786,16 +928,22 @@ export class Broadcast {
   #handleRoomOutput(output: RoomOutput, now: Millis): void {
     switch (output.kind) {
       case 'broadcast':
+        if (this.#options.place === 'leads') this.#relayed.push(output.media.bytes);
         if (!this.#queue.add(output.media, this.#routes.viewers())) this.drops.add('media queue full');
         break;
       case 'send':
-        this.#sendTo(output.consumer, output.media);
+        if (output.consumer === RELAY) this.#relayed.push(output.media.bytes);
+        else this.#sendTo(output.consumer, output.media);
         break;
       case 'producerRtcp':
+        // What is lost the engine that leads asks for by itself.
+        if (output.producer === RELAY && parseRtcp(output.packet)?.some(({ type }) => type === 'pli'))
+          this.#crewOutputs.push({ kind: 'keyframe-wanted' });
         for (const route of this.#routesTo(output.producer)) this.#sendRtcp(route, output.packet, now);
         break;
       case 'consumerRtcp': {
         const { consumer, packet } = output;
+        if (this.#options.place === 'leads' && (consumer ?? RELAY) === RELAY) this.#relayed.push(packet);
         const routes = consumer === undefined ? this.#routes.viewers() : this.#routesTo(consumer);
         for (const route of routes) this.#sendRtcp(route, packet, now);
         break;
@@ -869,27 +1017,35 @@ export class Broadcast {
 
   /** Tells every page how many watch and whether somebody is on air, when that has changed, and who is new in any case. */
   #tellRoom(now: Millis): void {
-    const spacing = this.#pages.count > MANY_PAGES ? ROOM_SPACING : 0;
+    const spacing = this.#pages.count + this.#elsewhere.size > MANY_PAGES ? ROOM_SPACING : 0;
     if (now < this.#roomSeenAt + spacing) {
       this.#tellRoomAt = this.#roomSeenAt + spacing;
       return;
     }
     this.#tellRoomAt = undefined;
     this.#roomSeenAt = now;
-    let viewers = 0;
+    const viewers = this.#countViewers();
+    const told = `${viewers} ${this.#slot.onAirSince(now)}`;
+    const changed = told !== this.#roomTold;
+    if (!changed && this.#untold.size === 0) return;
+    const { place } = this.#options;
+    const message = this.roomAt(now, viewers);
+    // Pages of those that follow are told by the engine that leads.
+    if (place !== 'follows')
+      for (const page of changed ? this.#pages.pages() : this.#untold) this.#tell(page, message);
+    this.#untold.clear();
+    this.#roomTold = told;
+    if (changed && place === 'leads') this.#crewOutputs.push({ kind: 'room', message });
+    if (changed && place === 'follows') this.#crewOutputs.push({ kind: 'viewers', viewers });
+  }
+
+  #countViewers(): number {
+    let viewers = this.#elsewhere.viewers;
     for (const session of this.#sessions.values()) {
       if (session.role === 'viewer' && (session.attached || session.current?.peer.keyEpoch !== undefined))
         viewers++;
     }
-    const since = this.#slot.onAirSince(this.#now);
-    const told = `${viewers} ${since}`;
-    if (told === this.#roomTold && this.#untold.size === 0) return;
-    const onAirSeconds = Math.floor((this.#now - (since ?? this.#now)) / 1000);
-    const message: ServerMessage = { type: 'room', viewers, onAir: since !== undefined, onAirSeconds };
-    for (const page of told === this.#roomTold ? this.#untold : this.#pages.pages())
-      this.#tell(page, message);
-    this.#untold.clear();
-    this.#roomTold = told;
+    return viewers;
   }
 
   #tellSession(session: Session, message: ServerMessage): void {

@@ -11,6 +11,7 @@ import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { Config } from '../config.ts';
 import { candidateAddresses } from '../config.ts';
+import { RekeycastError } from '../errors.ts';
 import {
   type AdminRequest,
   type AdminResponse,
@@ -55,6 +56,14 @@ import type { InheritedSockets } from './inherited-sockets.ts';
 import { MediaWriter } from './media-writer.ts';
 import type { PageId } from './page-bindings.ts';
 import { quicken } from './quicken.ts';
+import {
+  DISK_PATIENCE_MS,
+  FLUSH_PATIENCE_MS,
+  FRESH_CHECK_INTERVAL,
+  FRESH_PATIENCE,
+  IDENTITY_REFRESH_INTERVAL,
+  MEDIA_WRITE_INTERVAL,
+} from './rhythm.ts';
 import { serverFacts } from './server-facts.ts';
 import {
   claimStorage,
@@ -67,26 +76,17 @@ import {
 import type { StorageLock } from './storage-lock.ts';
 import { openTurn, type RelaysFor } from './turn.ts';
 import { deferred, elapsed, unlessStopped, whenLetGo, within } from './waiting.ts';
+import type { Crew, FoundByWorker } from './workers/crew.ts';
+import { removeFolders, workersToRun } from './workers/folders.ts';
+import { sumFacts } from './workers/sum-facts.ts';
+import { Switchboard } from './workers/switchboard.ts';
 
-/** How often index limits are raised ahead of use; a crash skips at most what was reserved in two of these. */
-const MEDIA_WRITE_INTERVAL: Millis = 200;
-/** How often the durable snapshot learns how far the room's numbering has come. */
-const IDENTITY_REFRESH_INTERVAL: Millis = 10_000;
 /** How often the certificate's age is looked at. */
 const CERTIFICATE_CHECK_INTERVAL: Millis = 60_000;
 /** How often the page's certificate is looked at. */
 const TLS_CHECK_INTERVAL: Millis = 2_000;
 /** Where the page lies, seen from the built program in `dist/`. */
 const PUBLIC = new URL('../public/', import.meta.url);
-
-/** Where something changes all the time, no write of the identity is the last one: from then on nothing may change any more. */
-const FLUSH_PATIENCE_MS = 500;
-/** A disk that takes nothing for so long hangs: nobody who ends, or is to hand over, waits for it any longer. */
-const DISK_PATIENCE_MS = 5_000;
-
-/** Longer than a page takes to bring up a connection beside the one it has; who has taken longer resumes by re-key. */
-const FRESH_PATIENCE: Millis = 10_000;
-const FRESH_CHECK_INTERVAL: Millis = 10;
 
 type Order = Exclude<AdminRequest, HandoverRequest>;
 
@@ -165,6 +165,9 @@ class Server implements RunningServer {
   #http!: HttpPort;
   #tls: TlsSource | undefined;
   #broadcast!: Broadcast;
+  #switchboard!: Switchboard;
+  /** Threads that have viewers. */
+  #crew: Crew | undefined;
   #driver: EngineDriver | undefined;
   #storage!: Storage;
   #lock: StorageLock | undefined;
@@ -234,6 +237,43 @@ class Server implements RunningServer {
 
   async start(): Promise<void> {
     this.#tls = this.#config.tls && (await TlsSource.open(this.#config.tls));
+    await this.#hire();
+    try {
+      await this.#startAll();
+    } catch (error) {
+      await this.#crew?.abandon();
+      throw error;
+    }
+  }
+
+  /** Workers load what they need while the server does. */
+  async #hire(): Promise<void> {
+    const { store, keySource } = this.#storageOptions;
+    const { workers, stateDir } = this.#config;
+    if (store !== undefined || keySource !== undefined) {
+      if (workers === 0) return;
+      throw new RekeycastError(
+        'CONFIG_INVALID',
+        `WORKERS is ${workers}: workers keep what survives in files, sealed to the keys that the settings name, and this server is given another store or other keys`,
+      );
+    }
+    const numbers = workersToRun(workers, stateDir);
+    if (numbers.length === 0) return;
+    const { Crew } = await import('./workers/crew.ts');
+    this.#crew = new Crew({
+      numbers,
+      config: this.#config,
+      log: this.#log,
+      stored: (event) => this.#storage.report(event),
+      // Past whoever waits for an answer.
+      lost: (cause) =>
+        setImmediate(() => {
+          throw cause;
+        }),
+    });
+  }
+
+  async #startAll(): Promise<void> {
     if (this.#takeOver !== undefined) {
       await this.#warmUp();
       await unlessStopped(this.#takeOver(), this.#stopSignal);
@@ -274,6 +314,7 @@ class Server implements RunningServer {
     } catch (error) {
       // Nothing may be left that keeps the process, and with it the ports.
       this.#stop();
+      await this.#crew?.abandon();
       this.#announced?.withdraw();
       this.#admin?.close();
       this.#udp.close();
@@ -328,14 +369,16 @@ class Server implements RunningServer {
   async #settle(): Promise<'settled' | 'disk-hangs'> {
     const written = Promise.allSettled(this.#orders).then(() => this.#identity.written());
     if (!(await within(written, DISK_PATIENCE_MS))) return 'disk-hangs';
+    const workers = this.#crew?.settle();
     await within(this.#identity.flush(), FLUSH_PATIENCE_MS);
-    return 'settled';
+    return (await workers) ?? 'settled';
   }
 
   /** From here on there is no way back. When it resolves, another process can have all that this one had. */
-  async #release(patience: Millis): Promise<void> {
+  async #release(patience: Millis, onlyRenewed = false): Promise<void> {
     this.#stop();
     this.#udp.receive(() => undefined);
+    const workers = this.#crew?.release(patience, onlyRenewed);
     if (!this.#identity.isIdle && !(await within(this.#identity.flush(), patience)))
       this.#log.error(
         { event: 'disk-hangs' },
@@ -351,6 +394,7 @@ class Server implements RunningServer {
     this.#udp.close();
     this.#http.close();
     this.#broadcast.close();
+    await workers?.catch((error: unknown) => this.#log.error({ event: 'worker-not-released', err: error }));
     this.#lock?.release();
   }
 
@@ -384,9 +428,9 @@ class Server implements RunningServer {
     ]);
     const events: PageEvents = {
       opened: (page, token, position) =>
-        this.#run((now) => this.#broadcast.openPage(page, token, position, now)),
-      message: (page, message) => this.#run((now) => this.#broadcast.handleMessage(page.id, message, now)),
-      closed: (page) => this.#run((now) => this.#broadcast.closePage(page.id, now)),
+        this.#run((now) => this.#switchboard.openPage(page, token, position, now)),
+      message: (page, message) => this.#run((now) => this.#switchboard.handleMessage(page.id, message, now)),
+      closed: (page) => this.#run((now) => this.#switchboard.closePage(page.id, now)),
       pressed: (_page, action) => void this.#demo?.press(action),
     };
     this.#pages = new PageSockets(events, this.#origins, {
@@ -462,7 +506,7 @@ class Server implements RunningServer {
       ...admin,
       origins: this.#origins,
       isReady: () => this.#ready,
-      metrics: () => writeExposition(metricsOf(this.#facts())),
+      metrics: async () => writeExposition(metricsOf(await this.#facts())),
       listening: (port) => this.#log.info({ event: 'admin-address', host: admin.host, port }),
       failed: (why) =>
         this.#log.error(
@@ -485,6 +529,7 @@ class Server implements RunningServer {
   /** All that takes time and can be done beside a server that runs. What is wrong is found while that one goes on. */
   async #warmUp(): Promise<void> {
     await this.#openStorage(true);
+    await this.#crew?.load(this.#storage.runtimeDir);
     const [{ createSite }] = await Promise.all([
       import('../signaling/site.ts'),
       import('../signaling/ws.ts'),
@@ -500,11 +545,16 @@ class Server implements RunningServer {
   }
 
   async #resume(): Promise<void> {
-    if (this.#takeOver === undefined) await this.#openStorage(false);
-    else await claimStorage(this.#config, this.#storage);
+    if (this.#takeOver === undefined) {
+      await this.#openStorage(false);
+      await this.#crew?.load(this.#storage.runtimeDir);
+    } else await claimStorage(this.#config, this.#storage);
     const { store, writes, keepsMedia } = this.#storage;
     // Other ports are no lock on the same directories.
     this.#lock = await lockStorage(this.#config, this.#storage, this.#log);
+    // Who has not got all ports, and cannot read all that is sealed, takes nothing.
+    await this.#crew?.bind(this.#anyPort ? 'any' : this.#udp.port, this.#takeOver !== undefined);
+    await this.#crew?.read();
     this.#stopSignal.throwIfAborted();
     const { identity: restored, media } = await takeSnapshots(this.#storage);
     if (keepsMedia) {
@@ -516,11 +566,27 @@ class Server implements RunningServer {
         );
       });
     }
-    this.#broadcast = this.#createBroadcast(restored ?? (await this.#firstIdentity()), restored, media);
+    const instance = randomUUID();
+    this.#broadcast = this.#createBroadcast(
+      restored ?? (await this.#firstIdentity()),
+      instance,
+      restored,
+      media,
+    );
+    const found = await this.#resumeWorkers(instance);
+    const crew = this.#crew;
     this.#driver = new EngineDriver({
       broadcast: this.#broadcast,
       udp: this.#udp,
       drain: () => this.#drainOutputs(),
+      ...(crew === undefined
+        ? {}
+        : {
+            relay: {
+              waits: () => this.#switchboard.mediaWaits,
+              send: () => this.#switchboard.relayMedia(),
+            },
+          }),
     });
     this.#identity = new IdentityWriter(
       () => store.writeIdentity(this.#broadcast.captureIdentity()),
@@ -532,15 +598,53 @@ class Server implements RunningServer {
         );
       },
     );
+    crew?.listen((number, message) =>
+      this.#run((now) => this.#switchboard.handleFollower(number, message, now)),
+    );
     const sessions = this.#countSessions();
     this.#resumed = sessions > 0;
     const resume = keepsMedia ? 'auto' : 'strict';
     const first = restored === undefined;
-    this.#audit.note('server-started', { sessions, contexts: media?.peers.length ?? 0, resume, first });
+    let contexts = media?.peers.length ?? 0;
+    for (const one of found.values()) contexts += one.contexts;
+    this.#audit.note('server-started', { sessions, contexts, resume, first });
     this.#log.info(
-      { event: 'started', sessions, contexts: media?.peers.length ?? 0, resume },
+      {
+        event: 'started',
+        sessions,
+        contexts,
+        resume,
+        ...(crew === undefined ? {} : { workers: found.size }),
+      },
       restored === undefined ? 'first run' : 'resumed',
     );
+  }
+
+  /** Those that are not wanted any more, and have nobody, go. */
+  async #resumeWorkers(instance: string): Promise<ReadonlyMap<number, FoundByWorker>> {
+    const { workers, stateDir } = this.#config;
+    const crew = this.#crew;
+    const found = new Map(
+      await crew?.resume(this.#broadcast.certificate, instance, this.#storage.keepsMedia),
+    );
+    for (const [number, { sessions }] of found) {
+      if (number <= workers || sessions.length > 0) continue;
+      found.delete(number);
+      await crew?.dismiss(number, DISK_PATIENCE_MS);
+      removeFolders(stateDir, this.#storage.runtimeDir, number);
+    }
+    this.#switchboard = new Switchboard(this.#broadcast, {
+      followers: new Map([...found.keys()].map((number) => [number, { takesNew: number <= workers }])),
+      relaysFor: this.#relaysFor,
+      wall: wallNow,
+    });
+    for (const [number, { sessions }] of found) this.#switchboard.hasFound(number, sessions);
+    return found;
+  }
+
+  /** Any port will do. */
+  get #anyPort(): boolean {
+    return this.#config.udpPort === 0 && this.#inherited.udp === undefined;
   }
 
   #lookAtCertificate(): void {
@@ -568,6 +672,7 @@ class Server implements RunningServer {
 
   #createBroadcast(
     { certificate, tokenKey }: Pick<IdentitySnapshot, 'certificate' | 'tokenKey'>,
+    instance: string,
     restored: IdentitySnapshot | undefined,
     media: MediaSnapshot | undefined,
   ): Broadcast {
@@ -578,7 +683,8 @@ class Server implements RunningServer {
         certificate,
         identity: { certificate: certificate.certificate, privateKey: signingKey(certificate) },
         tokenKey,
-        instance: randomUUID(),
+        instance,
+        ...(this.#crew === undefined ? {} : { place: 'leads' }),
         rng: secureRandom,
         candidates: candidateAddresses({ ...this.#config, host: this.#udp.host }, this.#udp.port),
         videoCodecs: this.#config.videoCodecs,
@@ -633,7 +739,7 @@ class Server implements RunningServer {
         return ENDING;
       }
       if (since !== undefined) this.#broadcast.writeOnlySince(since);
-      const released = this.#release(DISK_PATIENCE_MS);
+      const released = this.#release(DISK_PATIENCE_MS, since !== undefined);
       // The next server does not wait for a line in a log.
       this.#shutdown = released.then(() => this.#closeAudit());
       await released;
@@ -648,10 +754,18 @@ class Server implements RunningServer {
   async #rekeyFirst(gone: AbortSignal): Promise<Millis> {
     const since = monotonicNow();
     this.#run((now) => this.#broadcast.rekeyAll(now));
+    let others = this.#crew !== undefined;
+    this.#crew?.renew(FRESH_PATIENCE).then(
+      () => {
+        others = false;
+      },
+      // It is being released.
+      () => undefined,
+    );
     const isOver = (): boolean =>
       gone.aborted ||
       this.#shutdown !== undefined ||
-      this.#broadcast.isRekeyedSince(since) ||
+      (this.#broadcast.isRekeyedSince(since) && !others) ||
       monotonicNow() > since + FRESH_PATIENCE;
     while (!isOver()) await elapsed(FRESH_CHECK_INTERVAL);
     return since;
@@ -669,7 +783,7 @@ class Server implements RunningServer {
   }
 
   #countSessions(): number {
-    return [...this.#broadcast.sessions].length;
+    return this.#broadcast.sessionCount;
   }
 
   async #handleAdmin({ command }: Order): Promise<AdminResponse> {
@@ -680,7 +794,7 @@ class Server implements RunningServer {
       case 'rekey': {
         const sessions = this.#countSessions();
         this.#audit.note('rekey-ordered', { sessions });
-        this.#run((now) => this.#broadcast.rekeyAll(now));
+        this.#run((now) => this.#switchboard.rekeyAll(now));
         return { ok: true, sessions };
       }
       case 'certificate':
@@ -695,7 +809,8 @@ class Server implements RunningServer {
         return { ok: true, key: this.#storage.keys.primary().id };
       }
       case 'status': {
-        const facts = this.#facts();
+        const facts = await this.#facts();
+        const { onAir: _, ...room } = facts.room;
         return {
           ok: true,
           ready: this.#ready,
@@ -703,7 +818,7 @@ class Server implements RunningServer {
           sessions: this.#countSessions(),
           key: facts.key.id,
           certificate: describeCertificate(this.#broadcast.certificate),
-          room: this.#broadcast.roomStats,
+          room: { ...this.#broadcast.roomStats, ...room },
           drops: facts.drops,
           facts,
         };
@@ -716,6 +831,7 @@ class Server implements RunningServer {
     // A key source may take its time, which an end does not wait for.
     await unlessStopped(keys.reload(), this.#ending.signal);
     await this.#writeAnew({});
+    await this.#crew?.reseal();
     this.#audit.note('resealed', { key: keys.primary().id });
   }
 
@@ -733,9 +849,17 @@ class Server implements RunningServer {
     if (this.#stopped) return;
     const identity = { certificate: certificate.certificate, privateKey: signingKey(certificate) };
     this.#run((now) => this.#broadcast.replaceCertificate(certificate, identity, now));
+    // A kill in between: the next server shows all of them its own.
+    await this.#crew?.replaceCertificate(certificate);
   }
 
-  #facts(): ServerFacts {
+  async #facts(): Promise<ServerFacts> {
+    const workers = this.#stopped ? undefined : await this.#crew?.facts();
+    const own = this.#ownFacts();
+    return workers === undefined ? own : sumFacts(own, workers);
+  }
+
+  #ownFacts(): ServerFacts {
     const { keys, writes, keepsMedia } = this.#storage;
     const drops = this.#broadcast.dropCounts;
     countUnder(drops, 'udp', this.#udp.drops);
@@ -762,12 +886,12 @@ class Server implements RunningServer {
   }
 
   #drainOutputs(): void {
-    for (
-      let output = this.#broadcast.pollOutput();
-      output !== undefined;
-      output = this.#broadcast.pollOutput()
-    ) {
+    const switchboard = this.#switchboard;
+    for (let output = switchboard.pollOutput(); output !== undefined; output = switchboard.pollOutput()) {
       switch (output.kind) {
+        case 'post':
+          this.#crew?.post(output.follower, output.message);
+          break;
         case 'transmit':
           this.#udp.send(output.datagram, output.to);
           break;
@@ -784,8 +908,12 @@ class Server implements RunningServer {
           this.#identity.request();
           break;
         case 'event':
-          this.#log[levelOf(output.event)](output.event);
+          this.#log[levelOf(output.event)](
+            output.follower === undefined ? output.event : { ...output.event, worker: output.follower },
+          );
           this.#audit.handle(output.event);
+          // A worker does it by itself.
+          if (output.follower !== undefined) break;
           if (output.event.event === 'stale-keys-destroyed' || output.event.event === 'keyed')
             collectSoon(() => this.#log.debug({ event: 'old-keys-collected' }));
           break;

@@ -16,7 +16,7 @@ import { readRunFile } from '../snapshot/run-file.ts';
 import { chooseRuntimeDir } from '../snapshot/runtime-dir.ts';
 import type { IdentitySnapshot, MediaSnapshot } from '../snapshot/schema.ts';
 import { openSealed } from '../snapshot/seal.ts';
-import type { SnapshotStore, StoreEvent } from '../snapshot/store.ts';
+import type { Report, SnapshotStore, StoreEvent } from '../snapshot/store.ts';
 import { nodeFileSystem } from '../util/file-system.ts';
 import { loadSodium } from '../util/sodium.ts';
 import { auditOfStore } from './audit-trail.ts';
@@ -28,6 +28,8 @@ export interface Storage {
   readonly store: SnapshotStore;
   readonly writes: SnapshotWrites;
   readonly audit: DeferredAudit;
+  /** Tells of what happens to the files, and audits it where that is due. */
+  readonly report: Report;
   readonly runtimeDir: string | undefined;
   /** SRTP contexts may be written: there is RAM-backed storage, and the operator has not asked for strict mode. */
   readonly keepsMedia: boolean;
@@ -81,7 +83,7 @@ export async function openStorage(
   if (beside && given === undefined) checkIdentity(stateDir, keys);
   // What an earlier process kept is not to outlive the operator's decision.
   if (!beside && !keepsMedia) store.dropMedia();
-  return { keys, store, writes, audit, runtimeDir, keepsMedia };
+  return { keys, store, writes, audit, report, runtimeDir, keepsMedia };
 }
 
 /** No other server, and no command that seals anew, has the directories from here on. Throws `STATE_IN_USE` or `STATE_UNWRITABLE`. */

@@ -19,7 +19,7 @@ const NO_UPGRADE: Refusal = { status: 404, reason: 'other-path', words: 'There i
 export interface AdminSite {
   readonly isReady: () => boolean;
   /** The metrics, as text. */
-  readonly metrics: () => string;
+  readonly metrics: () => string | Promise<string>;
   readonly now?: () => Millis;
 }
 
@@ -75,10 +75,15 @@ export class AdminHttp {
 
 /** Answers what monitoring asks. */
 function createAdminSite({ isReady, metrics, now = monotonicNow }: AdminSite): RequestHandler {
-  let gathered: { readonly text: string; readonly at: Millis } | undefined;
-  const gather = (): string => {
-    if (gathered === undefined || now() - gathered.at >= FRESH) gathered = { text: metrics(), at: now() };
-    return gathered.text;
+  let gathered: { readonly text: Promise<string>; readonly at: Millis } | undefined;
+  const gather = (): Promise<string> => {
+    if (gathered !== undefined && now() - gathered.at < FRESH) return gathered.text;
+    const text = Promise.resolve().then(metrics);
+    gathered = { text, at: now() };
+    text.catch(() => {
+      if (gathered?.text === text) gathered = undefined;
+    });
+    return text;
   };
   return (request, response) => {
     switch (pathOf(request)) {
@@ -87,11 +92,12 @@ function createAdminSite({ isReady, metrics, now = monotonicNow }: AdminSite): R
       case '/readyz':
         return isReady() ? answer(response, 200, 'ready\n') : answer(response, 503, 'not ready\n');
       case '/metrics':
-        try {
-          return answer(response, 200, gather(), EXPOSITION_TYPE);
-        } catch (cause) {
-          return answer(response, 500, `The metrics could not be gathered: ${messageOf(cause)}\n`);
-        }
+        gather().then(
+          (text) => answer(response, 200, text, EXPOSITION_TYPE),
+          (cause: unknown) =>
+            answer(response, 500, `The metrics could not be gathered: ${messageOf(cause)}\n`),
+        );
+        return;
       default:
         return answer(response, 404, 'Here is /livez, /readyz and /metrics.\n');
     }

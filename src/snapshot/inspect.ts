@@ -11,6 +11,7 @@ import { isExpired, MAX_SEALED_BYTES, type ParsedHeader, parseHeader, type Seale
 import { IDENTITY_ANCHOR, IDENTITY_FILE, PREVIOUS_FILE } from './identity-file.ts';
 import { MEDIA_ANCHOR, MEDIA_FILE } from './media-file.ts';
 import { openSealed } from './seal.ts';
+import { placesOf } from './worker-folders.ts';
 
 type WriterVerdict = 'authenticated' | 'not authenticated' | 'unknown';
 
@@ -75,11 +76,15 @@ export function sealedPaths(
   fs: FileSystem,
 ): readonly string[] {
   const names = [IDENTITY_FILE, PREVIOUS_FILE];
-  const aside = fs.list(stateDir).filter((name) => /\.sealed\.(damaged|refused)-/.test(name));
-  return [
-    ...[...names, ...aside].map((name) => join(stateDir, name)),
-    ...(runtimeDir === undefined ? [] : [join(runtimeDir, MEDIA_FILE)]),
-  ].filter((path) => fs.linkInfo(path) !== undefined);
+  return placesOf({ stateDir, runtimeDir }, fs)
+    .flatMap((place) => {
+      const aside = fs.list(place.stateDir).filter((name) => /\.sealed\.(damaged|refused)-/.test(name));
+      return [
+        ...[...names, ...aside].map((name) => join(place.stateDir, name)),
+        ...(place.runtimeDir === undefined ? [] : [join(place.runtimeDir, MEDIA_FILE)]),
+      ];
+    })
+    .filter((path) => fs.linkInfo(path) !== undefined);
 }
 
 /** Throws `SEALED_FILE_INVALID` where there is no file, and what opening throws. */
@@ -129,11 +134,13 @@ export function inspectAnchors(
   runtimeDir: string | undefined,
   { fs, keys = NO_KEYS }: InspectOptions,
 ): readonly InspectedAnchor[] {
-  const places: (readonly [string | undefined, string, SealedKind])[] = [
-    [stateDir, MEDIA_ANCHOR, 'media'],
-    [runtimeDir, IDENTITY_ANCHOR, 'identity'],
-  ];
-  return places.flatMap(([directory, name, kind]): InspectedAnchor[] => {
+  const anchors = placesOf({ stateDir, runtimeDir }, fs).flatMap(
+    (place): (readonly [string | undefined, string, SealedKind])[] => [
+      [place.stateDir, MEDIA_ANCHOR, 'media'],
+      [place.runtimeDir, IDENTITY_ANCHOR, 'identity'],
+    ],
+  );
+  return anchors.flatMap(([directory, name, kind]): InspectedAnchor[] => {
     if (directory === undefined) return [];
     const path = join(directory, name);
     const found = new AnchorFile({ path, kind, fs, keys }).read();

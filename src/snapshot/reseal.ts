@@ -20,6 +20,7 @@ import { IDENTITY_ANCHOR, IDENTITY_FILE, PREVIOUS_FILE } from './identity-file.t
 import { MEDIA_ANCHOR, MEDIA_FILE, MediaFile } from './media-file.ts';
 import { type Opened, openSealed, sealSnapshot } from './seal.ts';
 import type { Report } from './store.ts';
+import { placesOf } from './worker-folders.ts';
 
 export interface SealedFileStatus extends SealedHeader {
   readonly path: string;
@@ -34,6 +35,8 @@ export interface FileCheck {
   /** What is wrong with it, in words; `undefined` where it opens, or shows to be ours where it may not be opened. */
   readonly problem: string | undefined;
 }
+
+type Place = Pick<StoredFilesOptions, 'stateDir' | 'runtimeDir'>;
 
 export interface StoredFilesOptions {
   readonly stateDir: string;
@@ -104,9 +107,9 @@ export class StoredFiles implements SealedFiles {
   }
 
   async reseal(): Promise<void> {
-    for (const { path, kind } of this.#paths()) {
+    for (const { path, kind, place } of this.#paths()) {
       if (kind === 'identity') await this.#resealIdentity(path);
-      else this.#resealMedia(path);
+      else this.#resealMedia(path, place);
     }
     for (const anchor of this.#anchors()) {
       const found = anchor.read();
@@ -155,8 +158,8 @@ export class StoredFiles implements SealedFiles {
   }
 
   /** Contexts that cannot be carried over are given up with a word: their viewers resume by re-key. */
-  #resealMedia(path: string): void {
-    const { fs, keys, stateDir, runtimeDir = '', report, now } = this.#options;
+  #resealMedia(path: string, { stateDir, runtimeDir = '' }: Place): void {
+    const { fs, keys, report, now } = this.#options;
     const file = new MediaFile({ ...this.#options, directory: runtimeDir, anchorDirectory: stateDir });
     const header = readHeader(fs, path);
     if (header?.keyId === keys.primary().id) return;
@@ -218,21 +221,31 @@ export class StoredFiles implements SealedFiles {
   }
 
   #anchors(): readonly AnchorFile[] {
-    const { stateDir, runtimeDir } = this.#options;
-    if (runtimeDir === undefined) return [];
-    return [
-      new AnchorFile({ ...this.#options, kind: 'media', path: join(stateDir, MEDIA_ANCHOR) }),
-      new AnchorFile({ ...this.#options, kind: 'identity', path: join(runtimeDir, IDENTITY_ANCHOR) }),
-    ];
+    return this.#places().flatMap(({ stateDir, runtimeDir }) =>
+      runtimeDir === undefined
+        ? []
+        : [
+            new AnchorFile({ ...this.#options, kind: 'media', path: join(stateDir, MEDIA_ANCHOR) }),
+            new AnchorFile({ ...this.#options, kind: 'identity', path: join(runtimeDir, IDENTITY_ANCHOR) }),
+          ],
+    );
   }
 
-  #paths(): readonly { readonly path: string; readonly kind: SealedKind }[] {
-    const { stateDir, runtimeDir } = this.#options;
-    return [
-      { path: join(stateDir, IDENTITY_FILE), kind: 'identity' },
-      { path: join(stateDir, PREVIOUS_FILE), kind: 'identity' },
-      ...(runtimeDir === undefined ? [] : [{ path: join(runtimeDir, MEDIA_FILE), kind: 'media' as const }]),
-    ];
+  #places(): readonly Place[] {
+    return placesOf(this.#options, this.#options.fs);
+  }
+
+  #paths(): readonly { readonly path: string; readonly kind: SealedKind; readonly place: Place }[] {
+    return this.#places().flatMap((place) => {
+      const { stateDir, runtimeDir } = place;
+      return [
+        { path: join(stateDir, IDENTITY_FILE), kind: 'identity' as const, place },
+        { path: join(stateDir, PREVIOUS_FILE), kind: 'identity' as const, place },
+        ...(runtimeDir === undefined
+          ? []
+          : [{ path: join(runtimeDir, MEDIA_FILE), kind: 'media' as const, place }]),
+      ];
+    });
   }
 }
 

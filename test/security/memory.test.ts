@@ -9,10 +9,11 @@ import { NAMED_GROUP } from '../../src/transport/dtls/key-exchange.ts';
 import { concat, fromHex, toHex, utf8 } from '../../src/util/bytes.ts';
 import { loadSodium } from '../../src/util/sodium.ts';
 import type { ServerKnobs } from '../support/dtls-server.ts';
-import { handshakeForms, lastRoundKey, srtpForms } from '../support/key-forms.ts';
+import { handshakeForms, lastRoundKey } from '../support/key-forms.ts';
 import {
   everybodyKeyed,
   type Hit,
+  keysOf,
   MemoryScanner,
   oldKeysCollected,
   type Pattern,
@@ -167,17 +168,6 @@ const keysBefore = (): Pattern[] =>
   pages.flatMap((page) =>
     page.browser.associations.slice(0, -1).flatMap((_, number) => keysOf(page, number)),
   );
-
-function keysOf({ browser }: OpenPage, number: number): Pattern[] {
-  const association = browser.associations[number]!;
-  const isInUse = number === browser.associations.length - 1;
-  const received = [...(browser.connections.get(association.connection)?.received.keys() ?? [])];
-  const remote = [...new Set(received.map((key) => Number(key.split('/')[0])))];
-  return srtpForms(`${browser.name} ${isInUse ? 'in use' : number}`, association, {
-    local: [0x1000 + association.connection],
-    remote,
-  });
-}
 
 const handshakes = (): Pattern[] =>
   pages.flatMap(({ browser }) =>

@@ -17,31 +17,40 @@ const EXPECTED = new Set(['BROADCASTER_PRESENT', 'SUPERSEDED']);
 let world: VirtualWorld;
 afterEach(() => world.dispose());
 
-function createWorld({ profile, rekeyInterval, mediaTtl, ...network }: Surroundings): Promise<VirtualWorld> {
+/** With workers, who wants to broadcast is told to join anew. */
+const EXPECTED_WITH_WORKERS = new Set([...EXPECTED, 'TOKEN_UNKNOWN']);
+
+function createWorld(
+  { profile, rekeyInterval, mediaTtl, ...network }: Surroundings,
+  followers: number,
+): Promise<VirtualWorld> {
   return VirtualWorld.create({
     ...network,
+    followers,
     broadcast: { srtpProfiles: [profile], rekeyInterval, mediaTtl },
   });
 }
 
-async function expectSafeAndAlive(around: Surroundings, script: readonly Event[]): Promise<void> {
-  world = await createWorld(around);
-  try {
-    const schedule = new Schedule(world, around.seed);
-    await schedule.play(script);
-    const alive = await schedule.settle(CALM);
-    const audit = world.audit();
-    expect(audit).toMatchObject({ reused: [], acceptedAgain: 0, unexplained: 0 });
-    expect(world.events.filter(({ event }) => event === 'protect-failed')).toEqual([]);
-    expect(alive).toBe(true);
-    expect(audit.decrypted).toBeGreaterThan(100);
-    expect(audit.accepted).toBeGreaterThan(100);
-    for (const { browser } of schedule.visitors)
-      expect(browser.errors.filter((code) => !EXPECTED.has(code))).toEqual([]);
-  } finally {
-    await world.dispose();
-  }
-}
+const expectSafeAndAlive =
+  (followers: number, expected = EXPECTED) =>
+  async (around: Surroundings, script: readonly Event[]): Promise<void> => {
+    world = await createWorld(around, followers);
+    try {
+      const schedule = new Schedule(world, around.seed);
+      await schedule.play(script);
+      const alive = await schedule.settle(CALM);
+      const audit = world.audit();
+      expect(audit).toMatchObject({ reused: [], acceptedAgain: 0, unexplained: 0 });
+      expect(world.events.filter(({ event }) => event === 'protect-failed')).toEqual([]);
+      expect(alive).toBe(true);
+      expect(audit.decrypted).toBeGreaterThan(100);
+      expect(audit.accepted).toBeGreaterThan(100);
+      for (const { browser } of schedule.visitors)
+        expect(browser.errors.filter((code) => !expected.has(code))).toEqual([]);
+    } finally {
+      await world.dispose();
+    }
+  };
 
 /** Far past what was reserved first, where nothing is written that is not asked for; the next process begins with new packets. */
 const farAhead: [Surroundings, Event[]] = [
@@ -64,19 +73,30 @@ const farAhead: [Surroundings, Event[]] = [
   ],
 ];
 
+const options: fc.Parameters<[Surroundings, readonly Event[]]> = {
+  seed: SEED,
+  numRuns: RUNS,
+  examples: [farAhead],
+  // What was found so far is said, shrunk as far as it went.
+  interruptAfterTimeLimit: LIMIT_MS * 0.9,
+  markInterruptAsFailure: true,
+};
+
 describe('over any schedule of visitors, networks, re-keys, faults and kills', () => {
   it(
     'nonces-any-schedule: no (key, SSRC, index) protects two payloads, no packet is accepted twice, and everybody sees the picture again',
     { timeout: LIMIT_MS },
+    () => fc.assert(fc.asyncProperty(surroundings, events(MOST_EVENTS), expectSafeAndAlive(0)), options),
+  );
+
+  it(
+    'nonces-workers-any-schedule: the same of several engines, each with keys and files of its own, which one broadcaster feeds',
+    { timeout: LIMIT_MS },
     () =>
-      fc.assert(fc.asyncProperty(surroundings, events(MOST_EVENTS), expectSafeAndAlive), {
-        seed: SEED,
-        numRuns: RUNS,
-        examples: [farAhead],
-        // What was found so far is said, shrunk as far as it went.
-        interruptAfterTimeLimit: LIMIT_MS * 0.9,
-        markInterruptAsFailure: true,
-      }),
+      fc.assert(
+        fc.asyncProperty(surroundings, events(MOST_EVENTS), expectSafeAndAlive(2, EXPECTED_WITH_WORKERS)),
+        options,
+      ),
   );
 });
 
@@ -103,8 +123,8 @@ const floorsForgotten: Fault = ({ peers, ...rest }) => ({
 });
 
 /** A server that is killed and goes on for a while before any page is back, with the broadcaster's packets sent to it twice. */
-async function goOnWith(tamper: Fault | undefined): Promise<Audit> {
-  world = await VirtualWorld.create({ seed: 3 });
+async function goOnWith(tamper: Fault | undefined, followers: number): Promise<Audit> {
+  world = await VirtualWorld.create({ seed: 3, followers });
   try {
     world.tamper = tamper;
     await world.start();
@@ -115,7 +135,7 @@ async function goOnWith(tamper: Fault | undefined): Promise<Audit> {
     await world.run(1_500);
     world.kill();
     await world.start();
-    for (const { from, datagram } of world.received.slice(-400)) world.inject(datagram, from);
+    for (const { from, to, datagram } of world.received.slice(-400)) world.inject(datagram, from, to);
     await world.run(2_500);
     return world.audit();
   } finally {
@@ -146,7 +166,10 @@ describe('the audit sees a server', () => {
   ];
   for (const { id, sentence, fault, sees } of faults)
     it(`${id}: ${sentence}`, async () => {
-      expect(sees(await goOnWith(undefined))).toBe(false);
-      expect(sees(await goOnWith(fault))).toBe(true);
+      // With workers as well, where the viewer's keys are in another engine than the broadcaster's.
+      for (const followers of [0, 1]) {
+        expect(sees(await goOnWith(undefined, followers))).toBe(false);
+        expect(sees(await goOnWith(fault, followers))).toBe(true);
+      }
     });
 });

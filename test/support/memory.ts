@@ -2,6 +2,7 @@ import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { askServer } from '../../src/cli/admin-client.ts';
 import type { ServerFacts } from '../../src/observability/facts.ts';
+import { srtpForms } from './key-forms.ts';
 import type { OpenPage } from './open-page.ts';
 import type { ServerProcess } from './process.ts';
 import { until } from './wait.ts';
@@ -141,11 +142,14 @@ export class MemoryScanner {
 
 /** Waits for the collection behind the last re-key: what node:crypto held of the old keys is gone from then on. Needs `LOG_LEVEL=debug`. */
 export async function oldKeysCollected(server: ServerProcess): Promise<void> {
-  const last = (...events: readonly unknown[]) =>
-    server.logs.findLastIndex(({ fields }) => events.includes(fields.event));
-  await until(
-    'the old keys are collected',
-    () => last('old-keys-collected') > last('stale-keys-destroyed', 'keyed'),
+  const last = (worker: unknown, ...events: readonly unknown[]) =>
+    server.logs.findLastIndex(({ fields }) => events.includes(fields.event) && fields.worker === worker);
+  // Each thread collects its own.
+  await until('the old keys are collected', () =>
+    [...new Set(server.logs.map(({ fields }) => fields.worker))].every((worker) => {
+      const changed = last(worker, 'stale-keys-destroyed', 'keyed');
+      return changed < 0 || last(worker, 'old-keys-collected') > changed;
+    }),
   );
 }
 
@@ -173,3 +177,15 @@ function tryRead(memory: number, target: Uint8Array, address: number): number {
 }
 
 const slot = (word: number): number => Math.imul(word, 0x9e3779b1) >>> (32 - FILTER_BITS);
+
+/** What there may be of the SRTP keys of one of its associations. */
+export function keysOf({ browser }: OpenPage, number: number): Pattern[] {
+  const association = browser.associations[number]!;
+  const isInUse = number === browser.associations.length - 1;
+  const received = [...(browser.connections.get(association.connection)?.received.keys() ?? [])];
+  const remote = [...new Set(received.map((key) => Number(key.split('/')[0])))];
+  return srtpForms(`${browser.name} ${isInUse ? 'in use' : number}`, association, {
+    local: [0x1000 + association.connection],
+    remote,
+  });
+}

@@ -1,5 +1,6 @@
 import { createSocket, type Socket } from 'node:dgram';
 import {
+  type ClientMessage,
   formatPosition,
   type ServerMessage,
   SUBPROTOCOL,
@@ -21,8 +22,8 @@ export interface OpenPageOptions {
   readonly seed: number;
   /** The page's. */
   readonly url: string;
-  /** Where media goes, on loopback: the server's or a relay's. */
-  readonly udpPort: number;
+  /** Where media goes, on loopback: the server's or a relay's; where the offer says, where it is absent. */
+  readonly udpPort?: number;
   readonly knobs?: ServerKnobs;
   /** Its certificate; a fresh one where it is absent. */
   readonly identity?: DtlsIdentity;
@@ -35,7 +36,7 @@ export class OpenPage {
   readonly refusals: string[] = [];
   readonly certificate: Uint8Array;
   readonly #url: string;
-  readonly #udpPort: number;
+  #udpPort: number;
   /** By the port that the browser takes it for. */
   readonly #sockets = new Map<number, Socket>();
   #signaling: WsClient | undefined;
@@ -45,27 +46,43 @@ export class OpenPage {
   private constructor(options: OpenPageOptions, identity: DtlsIdentity) {
     this.certificate = identity.certificate;
     this.#url = options.url;
-    this.#udpPort = options.udpPort;
+    this.#udpPort = options.udpPort ?? 0;
     this.browser = new VirtualBrowser({
       name: options.name,
       ip: LOOPBACK,
       identity,
       rng: seededRandom(options.seed),
-      server: { ip: LOOPBACK, port: options.udpPort },
+      server: { ip: LOOPBACK, port: options.udpPort ?? 1 },
       ports: {
-        transmit: ({ port }, datagram) => this.#socket(port).send(datagram, this.#udpPort, LOOPBACK),
+        transmit: ({ port }, datagram, to) => {
+          if (options.udpPort === undefined) this.#udpPort = to.port;
+          this.#socket(port).send(datagram, this.#udpPort, LOOPBACK);
+        },
         say: (message) => this.#signaling?.say(message),
       },
       ...(options.knobs === undefined ? {} : { knobs: options.knobs }),
     });
   }
 
+  /** Where it sends. */
+  get udpPort(): number {
+    return this.#udpPort;
+  }
+
   /** Opens the page and joins. */
   static async open(options: OpenPageOptions): Promise<OpenPage> {
     const page = new OpenPage(options, options.identity ?? (await testIdentity()));
     await page.comeBack();
-    page.#signaling?.say({ type: 'join', capabilities: { rekeyInPlace: true } });
+    page.join();
     return page;
+  }
+
+  join(): void {
+    this.say({ type: 'join', capabilities: { rekeyInPlace: true } });
+  }
+
+  say(message: ClientMessage): void {
+    this.#signaling?.say(message);
   }
 
   /** Opens its WebSocket again, as a page does that has lost it. */

@@ -37,6 +37,21 @@ export async function freePort(): Promise<number> {
   throw new Error(`no free port found from ${first} to ${end - 1}`);
 }
 
+/** The first of so many ports behind each other, each of which is free as with {@link freePort}. */
+export async function freePorts(count: number): Promise<number> {
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    const first = await freePort();
+    const others = Array.from({ length: count - 1 }, (_, i) => first + 1 + i);
+    const free = await Promise.all(
+      others.map(async (port) => port <= HIGHEST_PORT && !given.has(port) && (await canBindUdp(port))),
+    );
+    if (free.includes(false)) continue;
+    for (const port of others) given.add(port);
+    return first;
+  }
+  throw new Error(`no ${count} free ports behind each other found`);
+}
+
 /** What was given to somebody who may not have taken it yet. */
 const given = new Set<number>();
 

@@ -240,7 +240,7 @@ export class Schedule {
         this.#after(what.for, () => world.fillRuntimeDir(false));
         break;
       case 'order':
-        world.broadcast?.rekeyAll(world.now);
+        world.rekeyAll();
         break;
       case 'leap':
         this.#broadcaster?.leap(what.by);
@@ -277,7 +277,8 @@ export class Schedule {
   }
 
   #replay(count: number): void {
-    for (const { from, datagram } of this.world.received.slice(-count)) this.world.inject(datagram, from);
+    for (const { from, to, datagram } of this.world.received.slice(-count))
+      this.world.inject(datagram, from, to);
   }
 
   #after(time: number, run: () => void): void {

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { Keyring } from '../../src/keyring/keyring.ts';
 import { FileSnapshotStore } from '../../src/snapshot/file-store.ts';
 import type { IdentitySnapshot } from '../../src/snapshot/schema.ts';
@@ -18,7 +19,7 @@ export interface StoreBench {
   /** Wall-clock time that the stores see. */
   now: number;
   /** A fresh process: reads the keyring and opens the store. */
-  start(fs?: FileSystem): Promise<FileSnapshotStore>;
+  start(fs?: FileSystem, folder?: string): Promise<FileSnapshotStore>;
   keyring(fs?: FileSystem): Promise<Keyring>;
   dispose(): void;
 }
@@ -32,15 +33,18 @@ export async function storeBench(): Promise<StoreBench> {
     events: [],
     now: SAMPLE_TIME,
     keyring: (fs = nodeFileSystem) => Keyring.open({ directory: directories.keysDir, fs, rng }),
-    start: async (fs = nodeFileSystem) =>
-      new FileSnapshotStore({
-        stateDir: directories.stateDir,
-        runtimeDir: directories.runtimeDir,
+    start: async (fs = nodeFileSystem, folder = '') => {
+      const runtimeDir = join(directories.runtimeDir, folder);
+      nodeFileSystem.makeDirectory(runtimeDir, 0o700);
+      return new FileSnapshotStore({
+        stateDir: join(directories.stateDir, folder),
+        runtimeDir,
         keys: await bench.keyring(),
         report: (event) => bench.events.push(event),
         fs,
         now: () => bench.now,
-      }),
+      });
+    },
   };
   return bench;
 }

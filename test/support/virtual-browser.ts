@@ -48,7 +48,8 @@ export interface Association {
 }
 
 export interface BrowserPorts {
-  readonly transmit: (from: Address, datagram: Uint8Array) => void;
+  /** `to` is what the offer names. */
+  readonly transmit: (from: Address, datagram: Uint8Array, to: Address) => void;
   readonly say: (message: ClientMessage) => void;
 }
 
@@ -215,7 +216,7 @@ export class VirtualBrowser {
         this,
         this.#identity,
         this.#server,
-        (port, datagram) => this.#ports.transmit({ ip: this.#ip, port }, datagram),
+        (port, datagram, to) => this.#ports.transmit({ ip: this.#ip, port }, datagram, to),
         this.#firstSequence + this.made * 5_000,
       );
       this.made++;
@@ -244,6 +245,8 @@ export class VirtualConnection {
   readonly #identity: DtlsIdentity;
   readonly #server: Address;
   readonly #transmit: (port: number, datagram: Uint8Array) => void;
+  /** Where it is offered to send. */
+  #to: Address;
   #number = 0;
   #remote: IceCredentials = { ufrag: '', pwd: '' };
   #local: IceCredentials;
@@ -264,14 +267,15 @@ export class VirtualConnection {
     browser: VirtualBrowser,
     identity: DtlsIdentity,
     server: Address,
-    transmit: (port: number, datagram: Uint8Array) => void,
+    transmit: (port: number, datagram: Uint8Array, to: Address) => void,
     firstSequence: number,
   ) {
     this.#browser = browser;
     this.#video = { ssrc: 0, sequence: firstSequence, timestamp: 90_000, keyframe: true };
     this.#identity = identity;
     this.#server = server;
-    this.#transmit = transmit;
+    this.#to = server;
+    this.#transmit = (port, datagram) => transmit(port, datagram, this.#to);
     this.#local = createIceCredentials(browser.rng);
   }
 
@@ -286,6 +290,8 @@ export class VirtualConnection {
     const media = session.media[0]!;
     if (this.epoch >= 0 && offer.role !== this.role) throw new Error('a connection is to change its role');
     this.#number = offer.connection;
+    const [candidate] = media.candidates ?? [];
+    if (candidate !== undefined) this.#to = { ip: candidate.ip, port: candidate.port };
     this.role = offer.role;
     this.epoch = offer.epoch;
     const remote = { ufrag: String(media.iceUfrag), pwd: String(media.icePwd) };

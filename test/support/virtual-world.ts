@@ -1,11 +1,18 @@
 import { rtpHeaderLength } from '../../src/rtp/packet.ts';
 import { Broadcast } from '../../src/server/broadcast.ts';
-import type { BroadcastEvent, BroadcastOptions } from '../../src/server/broadcast-io.ts';
+import type {
+  BroadcastEvent,
+  BroadcastOptions,
+  BroadcastOutput,
+  CrewOutput,
+} from '../../src/server/broadcast-io.ts';
 import { createCertificate, signingKey } from '../../src/server/certificate.ts';
 import { MediaWriter } from '../../src/server/media-writer.ts';
+import { follow, pollFollower, reportOf } from '../../src/server/workers/follower.ts';
+import { Switchboard } from '../../src/server/workers/switchboard.ts';
 import type { ClientMessage, ServerMessage } from '../../src/signaling/protocol.ts';
 import { encodeIdentity } from '../../src/snapshot/codec/identity.ts';
-import type { MediaSnapshot } from '../../src/snapshot/schema.ts';
+import type { CertificateRecord, MediaSnapshot } from '../../src/snapshot/schema.ts';
 import type { SnapshotStore } from '../../src/snapshot/store.ts';
 import type { Address } from '../../src/transport/address.ts';
 import { classifyDatagram } from '../../src/transport/demux.ts';
@@ -42,6 +49,15 @@ export interface WorldOptions {
   readonly strict?: boolean;
   /** How often media snapshots are written that nothing asks for. */
   readonly refreshInterval?: Millis;
+  /** So many engines have the viewers, each at a port of its own. */
+  readonly followers?: number;
+}
+
+/** An engine that has viewers, with files of its own. */
+interface Follower {
+  readonly broadcast: Broadcast;
+  readonly store: SnapshotStore;
+  readonly address: Address;
 }
 
 /** The server looks after its limits this often, unless told otherwise. */
@@ -54,6 +70,7 @@ interface Sent {
 }
 
 interface Received {
+  readonly to: Address;
   readonly from: Address;
   readonly datagram: Uint8Array;
   readonly at: Millis;
@@ -88,6 +105,13 @@ export class VirtualWorld {
   /** What is written in place of a media snapshot: a server with a fault. */
   tamper: ((snapshot: MediaSnapshot) => MediaSnapshot) | undefined;
   broadcast: Broadcast | undefined;
+  readonly followers = new Map<number, Follower>();
+  /** Everything that one engine has said to another. */
+  readonly posted: unknown[] = [];
+  #followerCount: number;
+  #switchboard: Switchboard | undefined;
+  /** Who wants to broadcast, and says so again when it has joined anew. */
+  readonly #publishers = new Set<VirtualBrowser>();
   /** The files as the process that runs now, or ran last, has them. */
   files = new ProcessFiles();
   readonly #options: WorldOptions;
@@ -113,6 +137,7 @@ export class VirtualWorld {
     this.#options = options;
     this.#bench = bench;
     this.#identities = identities;
+    this.#followerCount = options.followers ?? 0;
     this.#next = seededNumbers(options.seed);
   }
 
@@ -129,6 +154,7 @@ export class VirtualWorld {
   async dispose(): Promise<void> {
     this.#log.stop();
     this.broadcast?.close();
+    for (const { broadcast } of this.followers.values()) broadcast.close();
     await this.#writes;
     this.#bench.dispose();
   }
@@ -165,24 +191,59 @@ export class VirtualWorld {
 
   async #start(files: ProcessFiles): Promise<Broadcast> {
     this.#bench.now = this.#wall();
-    const store = await this.#bench.start(files.fs);
+    this.#refreshAt = this.now + this.#refreshInterval;
+    const place = this.#followerCount === 0 ? {} : { place: 'leads' as const };
+    const lead = await this.#startEngine(files, 0, place);
+    const { certificate } = lead.broadcast;
+    const followers = new Map<number, Follower>();
+    for (let number = 1; number <= this.#followerCount; number++)
+      followers.set(number, await this.#startEngine(files, number, { place: 'follows' }, certificate));
+    this.broadcast = lead.broadcast;
+    this.#store = lead.store;
+    for (const [number, follower] of followers) this.followers.set(number, follower);
+    const takesNew = (number: number): boolean => number <= (this.#options.followers ?? 0);
+    this.#switchboard = new Switchboard(lead.broadcast, {
+      followers: new Map([...followers.keys()].map((number) => [number, { takesNew: takesNew(number) }])),
+      wall: () => this.#wall(),
+    });
+    for (const [number, { broadcast }] of followers)
+      this.#switchboard.hasFound(
+        number,
+        [...broadcast.sessions].map(({ id }) => id),
+      );
+    this.#drain();
+    return this.broadcast;
+  }
+
+  /** The next processes have so many; those that have sessions still are started too. */
+  setFollowers(count: number): void {
+    this.#followerCount = Math.max(this.#followerCount, count);
+    (this.#options as { followers?: number }).followers = count;
+  }
+
+  async #startEngine(
+    files: ProcessFiles,
+    number: number,
+    options: Partial<BroadcastOptions>,
+    shown?: CertificateRecord,
+  ): Promise<Follower> {
+    const store = await this.#bench.start(files.fs, number === 0 ? undefined : `worker-${number}`);
     const identity = await store.readIdentity();
     if (identity === undefined) store.dropMedia();
     const media = await store.takeMedia();
     if (files.killed) throw new Killed();
     const writer = new MediaWriter(store, () => undefined);
-    this.#refreshAt = this.now + this.#refreshInterval;
     const rng = seededRandom(this.#options.seed * 1_000 + ++this.#instance);
-    const certificate = identity?.certificate ?? (await createCertificate(rng, this.#wall()));
-    this.#store = store;
-    this.broadcast = new Broadcast(
+    const certificate = shown ?? identity?.certificate ?? (await createCertificate(rng, this.#wall()));
+    const address = { ...SERVER, port: SERVER.port + number };
+    const broadcast = new Broadcast(
       {
         certificate,
         identity: { certificate: certificate.certificate, privateKey: signingKey(certificate) },
         tokenKey: identity?.tokenKey ?? Secret.random(32, rng),
         instance: String(this.#instance),
         rng,
-        candidates: [SERVER],
+        candidates: [address],
         videoCodecs: ['VP8'],
         srtpProfiles: ['AES_CM_128_HMAC_SHA1_80', 'AEAD_AES_128_GCM'],
         staleKeyTtl: 5_000,
@@ -196,14 +257,14 @@ export class VirtualWorld {
           ? {}
           : { persistMedia: (snapshot: MediaSnapshot) => this.#writeMedia(writer, snapshot) }),
         ...this.#options.broadcast,
+        ...options,
       },
       this.now,
       identity === undefined ? undefined : { identity, media },
     );
     // What is fast comes a little later than what is needed; some worlds never get it.
-    if (this.#holdsMedia) this.broadcast.useProtector(new KernelProtector(await loadKernel()));
-    this.#drain();
-    return this.broadcast;
+    if (this.#holdsMedia) broadcast.useProtector(new KernelProtector(await loadKernel()));
+    return { broadcast, store, address };
   }
 
   get #holdsMedia(): boolean {
@@ -214,6 +275,8 @@ export class VirtualWorld {
   kill(): void {
     this.files.kill();
     this.broadcast = undefined;
+    this.#switchboard = undefined;
+    this.followers.clear();
     this.#store = undefined;
     this.#pages.clear();
     this.#pageOf.clear();
@@ -234,6 +297,11 @@ export class VirtualWorld {
     return record.certificate;
   }
 
+  /** Every key that anything was sent under. */
+  get keys(): readonly LoggedKey[] {
+    return this.#log.keys;
+  }
+
   /** What the clock on the wall says. */
   get wall(): number {
     return this.#wall();
@@ -242,7 +310,22 @@ export class VirtualWorld {
   /** The operator sets the wall clock, by so much. */
   setClock(by: number): void {
     this.#clock += by;
-    this.broadcast?.adjustWall(this.#wall() - this.now);
+    for (const broadcast of this.#engines) broadcast.adjustWall(this.#wall() - this.now);
+  }
+
+  /** All that run. */
+  get #engines(): readonly Broadcast[] {
+    const followers = [...this.followers.values()].map(({ broadcast }) => broadcast);
+    return this.broadcast === undefined ? followers : [this.broadcast, ...followers];
+  }
+
+  /** New keys for everybody. */
+  rekeyAll(): void {
+    this.#switchboard?.rekeyAll(this.now);
+  }
+
+  #engineAt({ port }: Address): Broadcast | undefined {
+    return port === SERVER.port ? this.broadcast : this.followers.get(port - SERVER.port)?.broadcast;
   }
 
   /** Nothing can be written to RUNTIME_DIR any more, or again. */
@@ -251,8 +334,8 @@ export class VirtualWorld {
   }
 
   /** Somebody on the path sends the server a datagram, from any address. */
-  inject(datagram: Uint8Array, from: Address): void {
-    this.#deliver(() => this.broadcast?.handleDatagram(datagram, from, this.now), false);
+  inject(datagram: Uint8Array, from: Address, to = SERVER): void {
+    this.#deliver(() => this.#engineAt(to)?.handleDatagram(datagram, from, this.now), false);
   }
 
   /** The same without the time on the way: it is there in this turn. */
@@ -274,10 +357,10 @@ export class VirtualWorld {
       rng: seededRandom(this.#options.seed * 77 + number),
       server: SERVER,
       ports: {
-        transmit: (from, datagram) => {
-          this.received.push({ from, datagram, at: this.now });
+        transmit: (from, datagram, to) => {
+          this.received.push({ from, to, datagram, at: this.now });
           if (this.#isolated.has(browser)) return;
-          this.#deliver(() => this.broadcast?.handleDatagram(datagram, from, this.now), true);
+          this.#deliver(() => this.#engineAt(to)?.handleDatagram(datagram, from, this.now), true);
         },
         say: (message) => this.#say(browser, message),
       },
@@ -292,10 +375,10 @@ export class VirtualWorld {
   open(browser: VirtualBrowser): void {
     const page = ++this.#pageCount;
     this.#deliver(() => {
-      if (this.broadcast === undefined) return;
+      if (this.#switchboard === undefined) return;
       this.#pages.set(page, browser);
       this.#pageOf.set(browser, page);
-      this.broadcast.openPage(
+      this.#switchboard.openPage(
         {
           id: page,
           owner: browser.name,
@@ -317,7 +400,7 @@ export class VirtualWorld {
     this.#pageOf.delete(browser);
     this.#pages.delete(page);
     this.#attempt(() => {
-      this.broadcast?.closePage(page, this.now);
+      this.#switchboard?.closePage(page, this.now);
       this.#drain();
     });
   }
@@ -329,6 +412,7 @@ export class VirtualWorld {
   }
 
   say(browser: VirtualBrowser, message: ClientMessage): void {
+    if (message.type === 'publish') this.#publishers.add(browser);
     this.#say(browser, message);
   }
 
@@ -387,12 +471,15 @@ export class VirtualWorld {
   }
 
   #work(): void {
-    const due = this.broadcast?.nextTimeout();
-    if (due !== undefined && due <= this.now) this.broadcast?.handleTimeout(this.now);
+    for (const broadcast of this.#engines) {
+      const due = broadcast.nextTimeout();
+      if (due !== undefined && due <= this.now) broadcast.handleTimeout(this.now);
+    }
     if (this.now >= this.#refreshAt) {
       this.#refreshAt = this.now + this.#refreshInterval;
-      this.broadcast?.refreshMedia(this.now);
+      for (const broadcast of this.#engines) broadcast.refreshMedia(this.now);
     }
+    this.#switchboard?.relayMedia();
     this.#drain();
   }
 
@@ -419,43 +506,65 @@ export class VirtualWorld {
     const page = this.#pageOf.get(browser);
     if (page === undefined) return;
     this.#deliver(() => {
-      if (this.#pages.get(page) === browser) this.broadcast?.handleMessage(page, message, this.now);
+      if (this.#pages.get(page) === browser) this.#switchboard?.handleMessage(page, message, this.now);
     }, false);
   }
 
   /** What is on the way when the page opens its next WebSocket is lost with the one before. */
   #tell(browser: VirtualBrowser, page: number, message: ServerMessage): void {
     this.#deliver(() => {
-      if ((this.#pageOf.get(browser) ?? page) === page) browser.handleMessage(message, this.now);
+      if ((this.#pageOf.get(browser) ?? page) !== page) return;
+      browser.handleMessage(message, this.now);
+      if (this.#followerCount > 0) this.#follow(browser, message);
     }, false);
   }
 
+  /** As the page does: it joins anew when it is told to, and asks again for what it has asked for. */
+  #follow(browser: VirtualBrowser, message: ServerMessage): void {
+    if (message.type === 'error' && message.code === 'TOKEN_UNKNOWN') {
+      browser.reload();
+      this.#say(browser, { type: 'join', capabilities: { rekeyInPlace: browser.rekeyInPlace } });
+    }
+    if (message.type === 'error' && message.code === 'BROADCASTER_PRESENT') this.#publishers.delete(browser);
+    if (message.type === 'role') this.#publishers.delete(browser);
+    if (message.type === 'welcome' && this.#publishers.delete(browser) && message.role === 'viewer')
+      this.say(browser, { type: 'publish' });
+  }
+
   #drain(): void {
-    const { broadcast, files } = this;
-    if (broadcast === undefined) return;
+    const switchboard = this.#switchboard;
+    if (switchboard === undefined || this.broadcast === undefined) return;
     const promised: (() => void)[] = [];
-    for (let output = broadcast.pollOutput(); output !== undefined; output = broadcast.pollOutput()) {
-      if (output.kind === 'transmit') this.#transmit(output.datagram, output.to);
-      else if (output.kind === 'message') {
+    for (let output = switchboard.pollOutput(); output !== undefined; output = switchboard.pollOutput()) {
+      if (output.kind === 'post') {
+        const { follower, message } = output;
+        this.#post(message, (copy) => {
+          const broadcast = this.followers.get(follower)?.broadcast;
+          if (broadcast !== undefined) follow(broadcast, copy, this.now);
+        });
+      } else if (output.kind === 'message') {
         const { page, message, afterWrite } = output;
         const browser = this.#pages.get(page);
+        const { files } = this;
         const arrive = () => {
           if (browser !== undefined && !files.killed) this.#tell(browser, page, message);
         };
         if (afterWrite) promised.push(arrive);
         else arrive();
-      } else if (output.kind === 'identity-changed') {
-        const store = this.#store;
-        const snapshot = broadcast.captureIdentity();
-        // Fails here, and not in a promise, where the snapshot cannot be encoded.
-        for (const _record of encodeIdentity(snapshot));
-        this.#bench.now = this.#wall();
-        const written = store?.writeIdentity(snapshot) ?? Promise.resolve();
-        const failed = (error: unknown) => {
-          if (!files.killed) throw error;
-        };
-        this.#writes = Promise.all([this.#writes, written.catch(failed)]).then(() => undefined);
       } else if (output.kind === 'event') this.events.push(output.event);
+      else this.#do(this.broadcast, this.#store, output);
+    }
+    for (const [number, { broadcast, store }] of this.followers) {
+      for (let output = pollFollower(broadcast); output !== undefined; output = pollFollower(broadcast)) {
+        const report = reportOf(broadcast, output);
+        const say = () => {
+          if (report !== undefined)
+            this.#post(report, (copy) => this.#switchboard?.handleFollower(number, copy, this.now));
+        };
+        if (output.kind === 'message' && output.afterWrite) promised.push(say);
+        else if (report !== undefined) say();
+        else this.#do(broadcast, store, output);
+      }
     }
     // What holds it is among the writes by now.
     if (promised.length > 0)
@@ -464,9 +573,37 @@ export class VirtualWorld {
       });
   }
 
+  /** From one thread to another: in order, and a moment later. What is under way ends with the process. */
+  #post<Message>(message: Message, arrive: (copy: Message) => void): void {
+    this.posted.push(message);
+    const copy = structuredClone(message);
+    const { files } = this;
+    const run = () => {
+      if (!files.killed) arrive(copy);
+    };
+    this.#queue.push({ at: this.now, order: this.#order++, run });
+  }
+
+  /** What every engine does by itself. */
+  #do(broadcast: Broadcast, store: SnapshotStore | undefined, output: BroadcastOutput | CrewOutput): void {
+    const { files } = this;
+    if (output.kind === 'transmit') this.#transmit(output.datagram, output.to);
+    if (output.kind !== 'identity-changed') return;
+    const snapshot = broadcast.captureIdentity();
+    // Fails here, and not in a promise, where the snapshot cannot be encoded.
+    for (const _record of encodeIdentity(snapshot));
+    this.#bench.now = this.#wall();
+    const written = store?.writeIdentity(snapshot) ?? Promise.resolve();
+    const failed = (error: unknown) => {
+      if (!files.killed) throw error;
+    };
+    this.#writes = Promise.all([this.#writes, written.catch(failed)]).then(() => undefined);
+  }
+
   /** A part of the media that waits, as a server sends it between what it receives. */
   #sendMedia(): void {
-    this.broadcast?.sendMedia((datagram, to) => this.#transmit(datagram.slice(), to));
+    for (const broadcast of this.#engines)
+      broadcast.sendMedia((datagram, to) => this.#transmit(datagram.slice(), to));
   }
 
   #transmit(datagram: Uint8Array, to: Address): void {

@@ -44,6 +44,7 @@ describe('readConfig', () => {
       trustedProxies: [],
       turn: undefined,
       videoCodecs: ['VP8', 'H264'],
+      workers: 0,
       srtpProfiles: ['AES_CM_128_HMAC_SHA1_80', 'AEAD_AES_128_GCM', 'AEAD_AES_256_GCM'],
       demoControls: false,
       logLevel: 'info',
@@ -98,6 +99,7 @@ describe('readConfig', () => {
       { announced: { addresses: ['192.0.2.1', '2001:db8::1'], port: undefined } },
     ],
     ['ANNOUNCED_PORT', '1', { announced: { addresses: [], port: 1 } }],
+    ['WORKERS', '4', { workers: 4 }],
     ['REKEY_INTERVAL', '10s', { rekeyInterval: 10_000 }],
     ['MAX_SESSIONS', '1', { limits: { ...readConfig({}).limits, sessions: 1 } }],
     ['MAX_SESSIONS_PER_ADDRESS', '3', { limits: { ...readConfig({}).limits, sessionsPerAddress: 3 } }],
@@ -186,6 +188,22 @@ describe('the admin address', () => {
     { HOST: '192.0.2.1', PORT: '9464', ADMIN_HOST: '192.0.2.1', ADMIN_PORT: '9464' },
   ])('cannot be that of visitors: %j', (env) => {
     expect(() => readConfig(env)).toThrow(`ADMIN_PORT is ${env.ADMIN_PORT}, which is PORT as well`);
+  });
+});
+
+describe('workers', () => {
+  it('have ports behind that of the server, the last of which there is too', () => {
+    expect(readConfig({ WORKERS: '2', UDP_PORT: '65533', ANNOUNCED_PORT: '65533' }).workers).toBe(2);
+    expect(readConfig({ WORKERS: '2', UDP_PORT: '0' }).workers).toBe(2);
+  });
+
+  it.each([
+    [{ PORT: '65534' }, 'WORKERS is 2 and PORT is 65534: each worker has a port behind that one'],
+    [{ UDP_PORT: '65535' }, 'WORKERS is 2 and UDP_PORT is 65535'],
+    [{ ANNOUNCED_PORT: '65534' }, 'WORKERS is 2 and ANNOUNCED_PORT is 65534'],
+  ])('have no ports that there are not: %j', (env, words) => {
+    expect(() => readConfig({ WORKERS: '2', ...env })).toThrow(words);
+    expect(readConfig(env).workers).toBe(0);
   });
 });
 

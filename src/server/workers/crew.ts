@@ -1,0 +1,279 @@
+import { Worker } from 'node:worker_threads';
+import type { Config } from '../../config.ts';
+import { type ErrorCode, RekeycastError } from '../../errors.ts';
+import type { Logger } from '../../log.ts';
+import type { CertificateRecord } from '../../snapshot/schema.ts';
+import type { Report } from '../../snapshot/store.ts';
+import type { Millis } from '../../util/clock.ts';
+import { within } from '../waiting.ts';
+import type { FromFollower, ToFollower } from './messages.ts';
+import {
+  type AskName,
+  type Asks,
+  type FromWorker,
+  shareCertificate,
+  type ToWorker,
+  type WorkerData,
+  type WorkerFacts,
+  type WorkerSettings,
+} from './thread-messages.ts';
+
+/** The program that a worker runs, beside whichever built file this is part of. */
+const PROGRAM = new URL('./rekeycast.js', import.meta.url);
+
+const END_PATIENCE: Millis = 500;
+
+export interface CrewOptions {
+  readonly numbers: readonly number[];
+  readonly config: Config;
+  readonly log: Logger;
+  /** What happened to the files of a worker. */
+  readonly stored: Report;
+  /** One has ended by itself: nothing of this process is to go on. */
+  readonly lost: (cause: unknown) => void;
+  readonly program?: URL;
+}
+
+/** What a worker has found of the process before. */
+export interface FoundByWorker {
+  readonly sessions: readonly string[];
+  readonly contexts: number;
+}
+
+interface Member {
+  readonly number: number;
+  readonly worker: Worker;
+  /** It may end. */
+  released: boolean;
+}
+
+interface Asked {
+  readonly number: number;
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/**
+ * The workers of a server, each with an engine that follows. A worker that ends by itself ends the process: the next one has all that it had, on disk
+ * and in RAM.
+ */
+export class Crew {
+  readonly #options: CrewOptions;
+  readonly #members = new Map<number, Member>();
+  readonly #asked = new Map<number, Asked>();
+  #asks = 0;
+  #early: [number, FromFollower][] | undefined = [];
+  #hear: (number: number, message: FromFollower) => void = (...heard) => this.#early?.push(heard);
+
+  /** Starts the threads; what they load takes as long as what the server itself does. */
+  constructor(options: CrewOptions) {
+    this.#options = options;
+    const settings = settingsOf(options.config);
+    for (const number of options.numbers) {
+      const workerData: WorkerData = { worker: 'rekeycast', number, settings };
+      const worker = new Worker(options.program ?? PROGRAM, {
+        workerData,
+        argv: ['worker'],
+        name: `worker-${number}`,
+      });
+      const member: Member = { number, worker, released: false };
+      this.#members.set(number, member);
+      worker.on('message', (message: FromWorker) => this.#handle(number, message));
+      worker.on('error', (cause: unknown) => this.#lose(member, cause));
+      worker.on('exit', (code) => {
+        this.#lose(member, new Error(`it has ended with ${code}`));
+        this.#leaveUnanswered(number);
+      });
+    }
+  }
+
+  get numbers(): readonly number[] {
+    return [...this.#members.keys()];
+  }
+
+  load(runtimeDir: string | undefined): Promise<unknown> {
+    return this.#askAll('load', { runtimeDir });
+  }
+
+  /** Each at a port of its own, behind that of the server; any that is free where that of the server was any. `patient`: another process may have them for a moment still. */
+  bind(port: number | 'any', patient: boolean): Promise<readonly number[]> {
+    return Promise.all(
+      this.numbers.map((number) =>
+        this.#ask(number, 'bind', { port: port === 'any' ? 0 : port + number, patient }),
+      ),
+    );
+  }
+
+  read(): Promise<unknown> {
+    return this.#askAll('read', undefined);
+  }
+
+  async resume(
+    certificate: CertificateRecord,
+    instance: string,
+    keepsMedia: boolean,
+  ): Promise<ReadonlyMap<number, FoundByWorker>> {
+    const found = await Promise.all(
+      this.numbers.map(async (number) => {
+        const asked = { certificate: shareCertificate(certificate), instance, keepsMedia };
+        return [number, await this.#ask(number, 'resume', asked)] as const;
+      }),
+    );
+    return new Map(found);
+  }
+
+  /** From now on what they say is heard; what they have said already, first. */
+  listen(hear: (number: number, message: FromFollower) => void): void {
+    const early = this.#early ?? [];
+    this.#early = undefined;
+    this.#hear = hear;
+    for (const heard of early) hear(...heard);
+  }
+
+  post(number: number, message: ToFollower): void {
+    this.#post(number, message);
+  }
+
+  async facts(): Promise<ReadonlyMap<number, WorkerFacts>> {
+    const facts = this.numbers.map(
+      async (number) => [number, await this.#ask(number, 'facts', undefined)] as const,
+    );
+    return new Map(await Promise.all(facts));
+  }
+
+  reseal(): Promise<unknown> {
+    return this.#askAll('reseal', undefined);
+  }
+
+  /** On file and shown by all of them when it resolves. */
+  async replaceCertificate(certificate: CertificateRecord): Promise<void> {
+    await Promise.all(
+      this.numbers.map((number) => this.#ask(number, 'certificate', shareCertificate(certificate))),
+    );
+  }
+
+  /** New keys for everybody: settles when there are no others, or the time is over. */
+  renew(patience: Millis): Promise<unknown> {
+    return this.#askAll('renew', { patience });
+  }
+
+  async settle(): Promise<'settled' | 'disk-hangs'> {
+    const settled = await this.#askAll('settle', undefined);
+    return settled.includes('disk-hangs') ? 'disk-hangs' : 'settled';
+  }
+
+  /** When it resolves, they have let go of ports and directories, and are gone. */
+  async release(patience: Millis, onlyRenewed = false): Promise<void> {
+    await Promise.all(this.numbers.map((number) => this.#release(number, patience, onlyRenewed)));
+  }
+
+  /** One of them that has nobody, and is not needed any more. */
+  dismiss(number: number, patience: Millis): Promise<void> {
+    return this.#release(number, patience, false);
+  }
+
+  /** At once, whatever they do. */
+  async abandon(): Promise<void> {
+    await Promise.all([...this.#members.values()].map((member) => this.#end(member)));
+  }
+
+  async #release(number: number, patience: Millis, onlyRenewed: boolean): Promise<void> {
+    const member = this.#members.get(number);
+    if (member === undefined) return;
+    // Its end may be seen before its answer is heard.
+    member.released = true;
+    try {
+      await this.#ask(number, 'release', { patience, onlyRenewed });
+    } finally {
+      await this.#end(member);
+    }
+  }
+
+  async #end(member: Member): Promise<void> {
+    member.released = true;
+    this.#members.delete(member.number);
+    // One that waits for a disk ends when that answers.
+    await within(member.worker.terminate(), END_PATIENCE);
+    this.#leaveUnanswered(member.number);
+  }
+
+  #leaveUnanswered(of: number): void {
+    for (const [id, { number, reject }] of this.#asked) {
+      if (number !== of) continue;
+      this.#asked.delete(id);
+      reject(new Error('the worker has ended'));
+    }
+  }
+
+  #askAll<Name extends AskName>(ask: Name, asked: Asks[Name]['with']): Promise<Asks[Name]['gives'][]> {
+    return Promise.all(this.numbers.map((number) => this.#ask(number, ask, asked)));
+  }
+
+  #ask<Name extends AskName>(
+    number: number,
+    ask: Name,
+    asked: Asks[Name]['with'],
+  ): Promise<Asks[Name]['gives']> {
+    const id = ++this.#asks;
+    return new Promise((resolve, reject) => {
+      this.#asked.set(id, { number, resolve: resolve as (value: unknown) => void, reject });
+      this.#post(number, { kind: 'ask', id, ask, with: asked } as ToWorker);
+    });
+  }
+
+  #post(number: number, message: ToWorker): void {
+    this.#members.get(number)?.worker.postMessage(message);
+  }
+
+  #handle(number: number, message: FromWorker): void {
+    switch (message.kind) {
+      case 'answer':
+        this.#take(message.id)?.resolve(message.value);
+        break;
+      case 'failure': {
+        const { id, code, message: words } = message;
+        const error = code === undefined ? new Error(words) : new RekeycastError(code as ErrorCode, words);
+        this.#take(id)?.reject(error);
+        break;
+      }
+      case 'log':
+        this.#options.log[message.level]({ worker: number, ...message.event }, message.words);
+        break;
+      case 'stored':
+        this.#options.stored(message.event);
+        break;
+      default:
+        this.#hear(number, message);
+    }
+  }
+
+  #take(id: number): Asked | undefined {
+    const asked = this.#asked.get(id);
+    this.#asked.delete(id);
+    return asked;
+  }
+
+  /** Its sessions cannot be had again but by another process, which finds all that this one has written. */
+  #lose(member: Member, cause: unknown): void {
+    if (member.released) return;
+    member.released = true;
+    this.#members.delete(member.number);
+    this.#options.log.error(
+      { event: 'worker-lost', worker: member.number, err: cause },
+      'a worker has ended by itself, and so does the server: the next one goes on with all sessions',
+    );
+    this.#options.lost(cause);
+  }
+}
+
+/** Nothing of the access and of TURN, which are secrets that the door alone needs. */
+function settingsOf(config: Config): WorkerSettings {
+  const { host, stateDir, keysDir, keyFile, keyCommand, keyTimeout, passphraseFile } = config;
+  const { staleKeyTtl, mediaTtl, sessionTtl, rekeyInterval } = config;
+  const { announced, limits, videoCodecs, srtpProfiles, sendPath } = config;
+  return {
+    ...{ host, stateDir, keysDir, keyFile, keyCommand, keyTimeout, passphraseFile },
+    ...{ staleKeyTtl, mediaTtl, sessionTtl, rekeyInterval },
+    ...{ announced, limits, videoCodecs, srtpProfiles, sendPath },
+  };
+}

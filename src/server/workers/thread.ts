@@ -1,0 +1,345 @@
+import { isMainThread, type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { candidateAddresses } from '../../config.ts';
+import { messageOf, RekeycastError } from '../../errors.ts';
+import { chooseKeySource } from '../../keyring/choose-source.ts';
+import { Keyring } from '../../keyring/keyring.ts';
+import type { Logger } from '../../log.ts';
+import { EventLoopDelay } from '../../observability/event-loop.ts';
+import { SnapshotWrites } from '../../observability/snapshot-writes.ts';
+import { FileSnapshotStore } from '../../snapshot/file-store.ts';
+import type { CertificateRecord, IdentitySnapshot } from '../../snapshot/schema.ts';
+import { workerFolder } from '../../snapshot/worker-folders.ts';
+import { UdpSocket } from '../../transport/socket.ts';
+import { type Millis, monotonicNow, wallNow } from '../../util/clock.ts';
+import { collectSoon } from '../../util/collect.ts';
+import { countUnder } from '../../util/counters.ts';
+import { nodeFileSystem } from '../../util/file-system.ts';
+import { secureRandom } from '../../util/rng.ts';
+import { Secret } from '../../util/secret.ts';
+import { loadSodium } from '../../util/sodium.ts';
+import { Broadcast } from '../broadcast.ts';
+import { signingKey } from '../certificate.ts';
+import { EngineDriver } from '../engine-driver.ts';
+import { IdentityWriter } from '../identity-writer.ts';
+import { MediaWriter } from '../media-writer.ts';
+import { quicken } from '../quicken.ts';
+import {
+  DISK_PATIENCE_MS,
+  FLUSH_PATIENCE_MS,
+  FRESH_CHECK_INTERVAL,
+  IDENTITY_REFRESH_INTERVAL,
+  MEDIA_WRITE_INTERVAL,
+} from '../rhythm.ts';
+import { elapsed, whenLetGo, within } from '../waiting.ts';
+import { follow, pollFollower, reportOf } from './follower.ts';
+import {
+  type AskName,
+  type Asks,
+  type FromWorker,
+  type ToWorker,
+  takeCertificate,
+  type WorkerData,
+  type WorkerFacts,
+} from './thread-messages.ts';
+
+/** Whether this thread is one of ours. Runs the worker then, until it is released. */
+export function runWorker(): boolean {
+  const data = workerData as WorkerData | null;
+  if (isMainThread || parentPort === null || data?.worker !== 'rekeycast') return false;
+  new WorkerThread(parentPort, data).listen();
+  return true;
+}
+
+type Answers = { readonly [Name in AskName]: (asked: Asks[Name]['with']) => Promise<Asks[Name]['gives']> };
+
+class WorkerThread {
+  readonly #port: MessagePort;
+  readonly #data: WorkerData;
+  readonly #writes = new SnapshotWrites();
+  readonly #eventLoop = new EventLoopDelay();
+  readonly #intervals: NodeJS.Timeout[] = [];
+  #keys!: Keyring;
+  #store!: FileSnapshotStore;
+  #udp!: UdpSocket;
+  #found: IdentitySnapshot | undefined;
+  #broadcast!: Broadcast;
+  #driver: EngineDriver | undefined;
+  #identity!: IdentityWriter;
+  #media: MediaWriter | undefined;
+  #renewedAt: Millis | undefined;
+  #stopped = false;
+
+  readonly #answers: Answers = {
+    load: ({ runtimeDir }) => this.#load(runtimeDir),
+    bind: ({ port, patient }) => this.#bind(port, patient),
+    read: async () => {
+      this.#found = await this.#store.readIdentity();
+    },
+    resume: (asked) => this.#resume(asked),
+    facts: async () => this.#facts(),
+    reseal: async () => {
+      await this.#keys.reload();
+      await this.#writeAnew({});
+      return this.#keys.primary().id;
+    },
+    certificate: async (shared) => this.#replaceCertificate(takeCertificate(shared)),
+    renew: ({ patience }) => this.#renew(patience),
+    settle: () => this.#settle(),
+    release: (asked) => this.#release(asked),
+  };
+
+  constructor(port: MessagePort, data: WorkerData) {
+    this.#port = port;
+    this.#data = data;
+  }
+
+  listen(): void {
+    this.#port.on('message', (message: ToWorker) => {
+      if (message.kind === 'ask') void this.#answer(message);
+      else this.#driver?.run((now) => follow(this.#broadcast, message, now));
+    });
+  }
+
+  async #answer({ id, ask, with: asked }: Extract<ToWorker, { kind: 'ask' }>): Promise<void> {
+    try {
+      const answer = this.#answers[ask] as (asked: unknown) => Promise<unknown>;
+      this.#post({ kind: 'answer', id, value: await answer(asked) });
+    } catch (error) {
+      const code = error instanceof RekeycastError ? error.code : undefined;
+      this.#post({ kind: 'failure', id, code, message: messageOf(error) });
+    }
+    if (ask === 'release') this.#port.close();
+  }
+
+  #post(message: FromWorker): void {
+    this.#port.postMessage(message);
+  }
+
+  async #load(runtimeDir: string | undefined): Promise<undefined> {
+    await loadSodium();
+    const { number, settings } = this.#data;
+    this.#keys = await Keyring.open({
+      source: chooseKeySource(settings, process.env, nodeFileSystem),
+      create: false,
+      // The server itself does the same with them, and tells of it.
+      record: () => undefined,
+    });
+    this.#keys.writer();
+    const runtimeFolder = runtimeDir && workerFolder(runtimeDir, number);
+    if (runtimeFolder !== undefined) nodeFileSystem.makeDirectory(runtimeFolder, 0o700);
+    this.#store = new FileSnapshotStore({
+      stateDir: workerFolder(settings.stateDir, number),
+      runtimeDir: runtimeFolder,
+      keys: this.#keys,
+      report: (event) => this.#post({ kind: 'stored', event }),
+      written: this.#writes.written.bind(this.#writes),
+    });
+  }
+
+  async #bind(port: number, patient: boolean): Promise<number> {
+    const bind = (): Promise<UdpSocket> => UdpSocket.bind(this.#data.settings.host, port);
+    this.#udp = await (patient ? whenLetGo(bind) : bind());
+    return this.#udp.port;
+  }
+
+  async #resume({
+    certificate: shared,
+    instance,
+    keepsMedia,
+  }: Asks['resume']['with']): Promise<Asks['resume']['gives']> {
+    const certificate = takeCertificate(shared);
+    const found = this.#found;
+    // Contexts of sessions that nobody knows, or that were not to be kept.
+    if (found === undefined || !keepsMedia) this.#store.dropMedia();
+    const media = await this.#store.takeMedia();
+    this.#keys.forget();
+    found?.certificate.privateKey.dispose();
+    if (keepsMedia)
+      this.#media = new MediaWriter(this.#store, (error) => {
+        this.#writes.failed('media');
+        this.#log.error(
+          { event: 'media-not-written', err: error },
+          'no media context is written any more: viewers would resume by re-key alone',
+        );
+      });
+    this.#broadcast = this.#createBroadcast(certificate, instance, found, media);
+    this.#identity = new IdentityWriter(
+      () => this.#store.writeIdentity(this.#broadcast.captureIdentity()),
+      (error) => {
+        this.#writes.failed('identity');
+        this.#log.error(
+          { event: 'identity-not-written', err: error },
+          'sessions that are new since the last write would not survive a crash',
+        );
+      },
+    );
+    const driver = new EngineDriver({
+      broadcast: this.#broadcast,
+      udp: this.#udp,
+      drain: () => this.#drain(),
+    });
+    this.#driver = driver;
+    const sessions = [...this.#broadcast.sessions].map(({ id }) => id);
+    this.#udp.receive((datagram, from) =>
+      driver.run((now) => this.#broadcast.handleDatagram(datagram, from, now)),
+    );
+    driver.run((now) => this.#broadcast.handleTimeout(now));
+    this.#begin();
+    return { sessions, contexts: media?.peers.length ?? 0 };
+  }
+
+  #createBroadcast(
+    certificate: CertificateRecord,
+    instance: string,
+    found: IdentitySnapshot | undefined,
+    media: Awaited<ReturnType<FileSnapshotStore['takeMedia']>>,
+  ): Broadcast {
+    const { number, settings } = this.#data;
+    const { announced } = settings;
+    const port = announced.port === undefined ? undefined : announced.port + number;
+    const writer = this.#media;
+    const now = monotonicNow();
+    const { staleKeyTtl, sessionTtl, rekeyInterval, mediaTtl, videoCodecs, srtpProfiles, limits } = settings;
+    return new Broadcast(
+      {
+        place: 'follows',
+        certificate,
+        identity: { certificate: certificate.certificate, privateKey: signingKey(certificate) },
+        tokenKey: found?.tokenKey ?? Secret.random(32, secureRandom),
+        instance,
+        rng: secureRandom,
+        candidates: candidateAddresses(
+          { host: this.#udp.host, announced: { ...announced, port } },
+          this.#udp.port,
+        ),
+        videoCodecs,
+        srtpProfiles,
+        staleKeyTtl,
+        sessionTtl,
+        rekeyInterval,
+        mediaTtl,
+        maxSessions: limits.sessions,
+        wallOffset: wallNow() - now,
+        holdMedia: true,
+        ...(writer === undefined ? {} : { persistMedia: (snapshot) => writer.write(snapshot) }),
+      },
+      now,
+      found && { identity: found, media },
+    );
+  }
+
+  #begin(): void {
+    this.#eventLoop.start();
+    this.#identity.request();
+    quicken({
+      broadcast: this.#broadcast,
+      udp: this.#udp,
+      sendPath: this.#data.settings.sendPath,
+      descriptor: undefined,
+      log: this.#log,
+      isStopped: () => this.#stopped,
+    }).catch((error: unknown) => this.#log.error({ event: 'not-quickened', err: error }));
+    const every = (interval: Millis, work: () => void) => this.#intervals.push(setInterval(work, interval));
+    every(MEDIA_WRITE_INTERVAL, () => {
+      this.#broadcast.adjustWall(wallNow() - monotonicNow());
+      this.#broadcast.refreshMedia(monotonicNow());
+    });
+    every(IDENTITY_REFRESH_INTERVAL, () => this.#identity.request());
+  }
+
+  #drain(): void {
+    const broadcast = this.#broadcast;
+    for (let output = pollFollower(broadcast); output !== undefined; output = pollFollower(broadcast)) {
+      const report = reportOf(broadcast, output);
+      if (report === undefined) {
+        if (output.kind === 'transmit') this.#udp.send(output.datagram, output.to);
+        else if (output.kind === 'identity-changed') this.#identity.request();
+      } else if (output.kind === 'message' && output.afterWrite)
+        this.#identity.afterWrite(() => this.#post(report));
+      else this.#post(report);
+      if (output.kind !== 'event') continue;
+      if (output.event.event === 'stale-keys-destroyed' || output.event.event === 'keyed')
+        collectSoon(() => this.#log.debug({ event: 'old-keys-collected' }));
+    }
+  }
+
+  /** Everything, both generations of it, with this change. */
+  async #writeAnew(change: Partial<IdentitySnapshot>): Promise<void> {
+    const media = this.#media?.writes ? this.#broadcast.captureMedia() : undefined;
+    await this.#store.reseal({ ...this.#broadcast.captureIdentity(), ...change }, media);
+    if (media !== undefined) this.#broadcast.granted(media);
+  }
+
+  async #replaceCertificate(certificate: CertificateRecord): Promise<undefined> {
+    await this.#writeAnew({ certificate });
+    if (this.#stopped) return;
+    const identity = { certificate: certificate.certificate, privateKey: signingKey(certificate) };
+    this.#driver?.run((now) => this.#broadcast.replaceCertificate(certificate, identity, now));
+  }
+
+  async #renew(patience: Millis): Promise<undefined> {
+    const since = monotonicNow();
+    this.#renewedAt = since;
+    this.#driver?.run((now) => this.#broadcast.rekeyAll(now));
+    while (!this.#stopped && !this.#broadcast.isRekeyedSince(since) && monotonicNow() <= since + patience)
+      await elapsed(FRESH_CHECK_INTERVAL);
+  }
+
+  async #settle(): Promise<'settled' | 'disk-hangs'> {
+    if (!(await within(this.#identity.written(), DISK_PATIENCE_MS))) return 'disk-hangs';
+    await within(this.#identity.flush(), FLUSH_PATIENCE_MS);
+    return 'settled';
+  }
+
+  /** From here on there is no way back. It may have been asked at any point of its start. */
+  async #release({ patience, onlyRenewed }: Asks['release']['with']): Promise<undefined> {
+    this.#stopped = true;
+    for (const interval of this.#intervals) clearInterval(interval);
+    this.#eventLoop.stop();
+    if (this.#driver !== undefined) {
+      this.#driver.stop();
+      this.#udp.receive(() => undefined);
+      if (!this.#identity.isIdle && !(await within(this.#identity.flush(), patience)))
+        this.#log.error(
+          { event: 'disk-hangs' },
+          'the disk under STATE_DIR does not take the last identity of a worker, which is not waited for any longer: sessions that are new since the last write are lost',
+        );
+      if (onlyRenewed && this.#renewedAt !== undefined) this.#broadcast.writeOnlySince(this.#renewedAt);
+      this.#broadcast.refreshMedia(monotonicNow());
+      this.#store.close();
+      this.#broadcast.close();
+    }
+    (this.#udp as UdpSocket | undefined)?.close();
+  }
+
+  #facts(): WorkerFacts {
+    const drops = this.#broadcast.dropCounts;
+    countUnder(drops, 'udp', this.#udp.drops);
+    return {
+      udpPort: this.#udp.port,
+      broadcast: this.#broadcast.facts(monotonicNow()),
+      drops: drops.toJSON(),
+      traffic: { ...this.#udp.traffic },
+      identity: this.#writes.capture('identity'),
+      media: this.#media === undefined ? undefined : this.#writes.capture('media'),
+      eventLoopDelayMs: this.#eventLoop.capture(),
+    };
+  }
+
+  get #log(): Logger {
+    const tell =
+      (level: keyof Logger) =>
+      (event: object, words?: string): void =>
+        this.#post({ kind: 'log', level, event: plain(event), words });
+    return { debug: tell('debug'), info: tell('info'), warn: tell('warn'), error: tell('error') };
+  }
+}
+
+/** An error may have in it what cannot be said to another thread. */
+const plain = (event: object): object =>
+  Object.fromEntries(
+    Object.entries(event).map(([name, value]) => [
+      name,
+      value instanceof Error ? new Error(messageOf(value)) : value,
+    ]),
+  );

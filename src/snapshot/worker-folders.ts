@@ -1,0 +1,37 @@
+import { join } from 'node:path';
+import type { FileSystem } from '../util/file-system.ts';
+
+/** A worker's own in STATE_DIR and in RUNTIME_DIR: it has the names in it that the server has in those. */
+const FOLDER = /^worker-([1-9]\d{0,2})$/;
+
+export const workerFolder = (directory: string, number: number): string =>
+  join(directory, `worker-${number}`);
+
+interface Places {
+  readonly stateDir: string;
+  readonly runtimeDir: string | undefined;
+}
+
+/** Where sealed files lie: the server's own place, and that of each worker. */
+export function placesOf({ stateDir, runtimeDir }: Places, fs: FileSystem): readonly Places[] {
+  const numbers = new Set(
+    [stateDir, runtimeDir].flatMap((directory) =>
+      directory === undefined ? [] : workerNumbers(directory, fs),
+    ),
+  );
+  const workers = [...numbers].map((number) => ({
+    stateDir: workerFolder(stateDir, number),
+    runtimeDir: runtimeDir && workerFolder(runtimeDir, number),
+  }));
+  return [{ stateDir, runtimeDir }, ...workers];
+}
+
+/** Numbers of the workers that have a folder there. */
+export function workerNumbers(directory: string, fs: FileSystem): readonly number[] {
+  return fs
+    .list(directory)
+    .flatMap((name) => FOLDER.exec(name)?.[1] ?? [])
+    .map(Number)
+    .filter((number) => fs.linkInfo(workerFolder(directory, number))?.isDirectory === true)
+    .sort((a, b) => a - b);
+}

@@ -1,0 +1,19 @@
+/** Stands for a worker: answers as it is told by what it is asked. */
+import { parentPort, workerData } from 'node:worker_threads';
+
+parentPort.on('message', ({ kind, id, ask, with: asked }) => {
+  if (kind !== 'ask') parentPort.postMessage({ kind: 'keyframe-wanted' });
+  else if (ask === 'load' && asked.runtimeDir === 'refuse')
+    parentPort.postMessage({ kind: 'failure', id, code: 'KEY_MISSING', message: 'no key' });
+  else if (ask === 'bind') parentPort.postMessage({ kind: 'answer', id, value: asked.port });
+  else if (ask === 'settle')
+    parentPort.postMessage({ kind: 'answer', id, value: workerData.number === 2 ? 'disk-hangs' : 'settled' });
+  else if (ask === 'reseal')
+    parentPort.postMessage({ kind: 'answer', id, value: JSON.stringify(workerData.settings) });
+  else if (ask === 'read') throw new Error('out of order');
+  // Nobody answers that.
+  else if (ask !== 'facts') parentPort.postMessage({ kind: 'answer', id, value: undefined });
+});
+parentPort.postMessage({ kind: 'viewers', viewers: workerData.number });
+parentPort.postMessage({ kind: 'log', level: 'warn', event: { event: 'media-not-written' }, words: 'why' });
+parentPort.postMessage({ kind: 'stored', event: { level: 'warn', event: 'media-expired', message: 'late' } });

@@ -1,0 +1,74 @@
+import { existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { removeFolders, workersToRun } from '../../../../src/server/workers/folders.ts';
+import { placesOf } from '../../../../src/snapshot/worker-folders.ts';
+import { nodeFileSystem } from '../../../../src/util/file-system.ts';
+import { testDirectory } from '../../../support/test-directory.ts';
+
+const root = testDirectory();
+
+function stateDir(name: string, ...files: readonly string[]): string {
+  const directory = join(root.path, name);
+  for (const file of files) {
+    mkdirSync(join(directory, file, '..'), { recursive: true });
+    writeFileSync(join(directory, file), 'x');
+  }
+  return directory;
+}
+
+it('runs as many workers as are wanted', () => {
+  expect(workersToRun(3, stateDir('none'))).toEqual([1, 2, 3]);
+  expect(workersToRun(0, stateDir('none'))).toEqual([]);
+});
+
+it('runs those of an earlier process too, that have left something', () => {
+  const directory = stateDir(
+    'left',
+    'worker-2/identity.sealed',
+    'worker-4/identity.previous.sealed',
+    'worker-5/media.anchor',
+    'worker-6/audit.log',
+    'worker-0/identity.sealed',
+    'worker-x/identity.sealed',
+  );
+  expect(workersToRun(1, directory)).toEqual([1, 2, 4, 5]);
+});
+
+it('leaves it to others to say what is wrong with the directory', () => {
+  expect(workersToRun(1, join(stateDir('file', 'identity.sealed'), 'identity.sealed'))).toEqual([1]);
+});
+
+it('follows no link', () => {
+  const directory = stateDir('link', 'identity.sealed');
+  symlinkSync(stateDir('elsewhere', 'identity.sealed'), join(directory, 'worker-1'));
+  expect(workersToRun(0, directory)).toEqual([]);
+  expect(placesOf({ stateDir: directory, runtimeDir: undefined }, nodeFileSystem)).toEqual([
+    { stateDir: directory, runtimeDir: undefined },
+  ]);
+});
+
+it('knows of the places of all that are there, in either directory', () => {
+  const state = stateDir('state', 'worker-1/identity.sealed');
+  const runtime = stateDir('runtime', 'worker-1/media.sealed', 'worker-3/media.sealed');
+  expect(placesOf({ stateDir: state, runtimeDir: runtime }, nodeFileSystem)).toEqual([
+    { stateDir: state, runtimeDir: runtime },
+    { stateDir: join(state, 'worker-1'), runtimeDir: join(runtime, 'worker-1') },
+    { stateDir: join(state, 'worker-3'), runtimeDir: join(runtime, 'worker-3') },
+  ]);
+});
+
+it('removes what a worker has left, and nothing that was put aside', () => {
+  const state = stateDir(
+    'remove',
+    'worker-1/identity.sealed',
+    'worker-2/identity.sealed',
+    'worker-2/identity.sealed.damaged-1',
+  );
+  const runtime = stateDir('remove-runtime', 'worker-1/media.sealed', 'worker-1/identity.anchor');
+  removeFolders(state, runtime, 1);
+  removeFolders(state, runtime, 2);
+  expect(existsSync(join(state, 'worker-1'))).toBe(false);
+  expect(existsSync(join(runtime, 'worker-1'))).toBe(false);
+  expect(nodeFileSystem.list(join(state, 'worker-2'))).toEqual(['identity.sealed.damaged-1']);
+});
