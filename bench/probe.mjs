@@ -2,6 +2,7 @@ import { readdirSync, rmSync } from 'node:fs';
 import { Session } from 'node:inspector/promises';
 import { createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { getHeapSpaceStatistics } from 'node:v8';
 
 // Loaded into a server that is measured, by `--expose-gc --import`: what it asks of itself there is nothing that the product knows of.
 const path = process.env.BENCH_PROBE;
@@ -36,8 +37,17 @@ async function memory() {
   const { rss, heapUsed, external, arrayBuffers } = process.memoryUsage();
   const resources = {};
   for (const name of process.getActiveResourcesInfo()) resources[name] = (resources[name] ?? 0) + 1;
+  const code = getHeapSpaceStatistics().find(({ space_name: name }) => name === 'code_space').space_used_size;
   // One of them is the directory that is being read.
-  return { rss, heapUsed, external, arrayBuffers, files: readdirSync('/proc/self/fd').length - 1, resources };
+  return {
+    code,
+    rss,
+    heapUsed,
+    external,
+    arrayBuffers,
+    files: readdirSync('/proc/self/fd').length - 1,
+    resources,
+  };
 }
 
 /** The writes since this was asked last: how long each has held the loop up, and the processor time of the process meanwhile. */

@@ -11,6 +11,8 @@ import { BUILT_SERVER, ROOT, ServerProcess } from '../test/support/process.ts';
 export interface Held {
   readonly rss: number;
   readonly heapUsed: number;
+  /** Of the heap: what V8 has compiled. */
+  readonly code: number;
   readonly external: number;
   readonly arrayBuffers: number;
   /** Open descriptors. */
