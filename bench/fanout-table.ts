@@ -57,11 +57,31 @@ export function report(all: Report): string {
   );
   return [
     ...introduction(all),
+    ...noise(results),
     ...goals(all),
     ...tables,
     ...climbTable(all.climbed),
     ...(failed.length === 0 ? [] : ['### What did not run', '', ...failed, '']),
   ].join('\n');
+}
+
+/** From such a share on, a server under measure has waited for a processor too often for its other numbers to be believed. */
+const NOISY = 0.1;
+
+/** That the machine did other work. */
+function noise(results: readonly Result[]): readonly string[] {
+  // Who is taken to its limit shares the machine with its own load.
+  const waited = results.flatMap((result) =>
+    'failed' in result || result.pace.name === 'saturated' || Number.isNaN(result.waited)
+      ? []
+      : [result.waited],
+  );
+  const usual = median(waited);
+  if (!(usual > NOISY)) return [];
+  return [
+    `**The machine was not quiet**: servers waited for a processor for ${Math.round(usual * 100)} % of the time at the median. Shares that arrived, packets a second and the most viewers that are fed say more of that than of the server; nanoseconds are larger than they would be.`,
+    '',
+  ];
 }
 
 function introduction({
