@@ -35,6 +35,7 @@ once(
   ['src'],
   build,
   'dist/rekeycast.js',
+  'dist/program.cjs',
   'public/client.js',
 );
 if (process.argv[2] === 'test') installTestPrograms();
