@@ -139,6 +139,16 @@ describe('the library', { timeout: 300_000 }, () => {
     await (await start(1)).shutdown();
   });
 
+  it('has workers where it keeps files, and refuses them where others keep what survives', async () => {
+    const config = { ...configOf('workers'), workers: 1 };
+    const server = await library.startServer(config, quiet);
+    await server.shutdown();
+    expect(existsSync(join(config.stateDir, 'worker-1', 'identity.sealed'))).toBe(true);
+    const { store } = memoryStore();
+    const refused = library.startServer(config, quiet, { store });
+    await expect(refused).rejects.toMatchObject({ code: 'CONFIG_INVALID' });
+  });
+
   it('keeps what survives where it is told: nothing of it is in a file', async () => {
     const { store, kept } = memoryStore();
     const config = configOf('own');

@@ -53,6 +53,27 @@ it('are told with every offer, to each session its own and good from then on', a
   }
 });
 
+it('are told to who is in a worker by the engine that leads, to each session its own', async () => {
+  const relaysFor = (session: string) => [{ urls: ['turn:192.0.2.1'], username: session, credential: 'c' }];
+  scene = await onAir({ seed: 5, viewers: 2, followers: 2, broadcast: { relaysFor } });
+  const { world, viewers, browsers } = scene;
+  world.kill();
+  await world.start();
+  for (const browser of browsers) world.open(browser);
+  await expectSeen(world, viewers);
+  const ids = [...world.followers.values()].flatMap(({ broadcast }) =>
+    [...broadcast.sessions].map(({ id }) => id),
+  );
+  expect(ids.length).toBe(2);
+  for (const viewer of viewers) {
+    const names = viewer.relays.map(({ username }) => username);
+    // With the first offer, and with the one behind the restart.
+    expect(names.length).toBe(2);
+    expect(new Set(names).size).toBe(1);
+    expect(ids).toContain(names[0]);
+  }
+});
+
 it('are not told where there are none', async () => {
   scene = await onAir({ seed: 5, viewers: 1 });
   const told = listen();

@@ -111,6 +111,33 @@ describe('viewers in engines of their own', () => {
     expect(viewer!.errors).toEqual([]);
   });
 
+  it('are one page each: who comes with the token of another has its session, and the other is told', async () => {
+    const { viewers } = await broadcasting();
+    const [viewer, ...others] = viewers;
+    const thief = world.addBrowser();
+    thief.token = viewer!.token;
+    world.open(thief);
+    expect(await world.run(5_000, () => seenBy(thief) > 30)).toBe(true);
+    expect(viewer!.errors).toEqual(['SUPERSEDED']);
+    await expectSeen(world, others);
+    expect(countOf(1) + countOf(2)).toBe(4);
+  });
+
+  it.each(['', '9-', '1-', '01-', 'x-'])(
+    'are nobody by a token that is none of theirs (%j)',
+    async (head) => {
+      await broadcasting();
+      const stranger = world.addBrowser();
+      stranger.token = `${head}${'A'.repeat(43)}`;
+      world.open(stranger);
+      // It is told so, and joins anew.
+      expect(await world.run(5_000, () => seenBy(stranger) > 30)).toBe(true);
+      expect(stranger.errors).toEqual(['TOKEN_UNKNOWN']);
+      expect(countOf(1) + countOf(2)).toBe(5);
+      expect(world.broadcast!.sessionCount).toBe(6);
+    },
+  );
+
   it('are sent again what they ask for, each by the engine that it is in', async () => {
     const { viewers } = await broadcasting();
     for (const viewer of viewers) {

@@ -3,7 +3,13 @@ import { PAYLOAD_TYPE } from '../../src/room/media.ts';
 import { parseRtp, writeRtp } from '../../src/rtp/packet.ts';
 import { parseRtcp, type RtcpPacket, writeRtcp } from '../../src/rtp/rtcp.ts';
 import type { Admission } from '../../src/signaling/admission.ts';
-import type { ClientMessage, PagePosition, Role, ServerMessage } from '../../src/signaling/protocol.ts';
+import type {
+  ClientMessage,
+  IceServer,
+  PagePosition,
+  Role,
+  ServerMessage,
+} from '../../src/signaling/protocol.ts';
 import type { Address } from '../../src/transport/address.ts';
 import { classifyDatagram } from '../../src/transport/demux.ts';
 import type { DtlsIdentity } from '../../src/transport/dtls/client.ts';
@@ -80,6 +86,8 @@ export class VirtualBrowser {
   token: string | undefined;
   role: Role | undefined;
   inUse = 0;
+  /** Every one that it was told. */
+  readonly relays: IceServer[] = [];
   /** What it was told of the room last. */
   room: Extract<ServerMessage, { type: 'room' }> | undefined;
   /** How often. */
@@ -151,6 +159,9 @@ export class VirtualBrowser {
       case 'close':
         this.connections.delete(message.connection);
         if (message.connection === this.inUse) this.inUse = Math.max(0, ...this.connections.keys());
+        break;
+      case 'relays':
+        this.relays.push(...message.servers);
         break;
       case 'room':
         this.room = message;

@@ -197,13 +197,17 @@ export class VirtualWorld {
     const { certificate } = lead.broadcast;
     const followers = new Map<number, Follower>();
     for (let number = 1; number <= this.#followerCount; number++)
-      followers.set(number, await this.#startEngine(files, number, { place: 'follows' }, certificate));
+      followers.set(
+        number,
+        await this.#startEngine(files, number, { place: 'follows', relaysFor: undefined }, certificate),
+      );
     this.broadcast = lead.broadcast;
     this.#store = lead.store;
     for (const [number, follower] of followers) this.followers.set(number, follower);
     const takesNew = (number: number): boolean => number <= (this.#options.followers ?? 0);
     this.#switchboard = new Switchboard(lead.broadcast, {
       followers: new Map([...followers.keys()].map((number) => [number, { takesNew: takesNew(number) }])),
+      relaysFor: this.#options.broadcast?.relaysFor,
       wall: () => this.#wall(),
     });
     for (const [number, { broadcast }] of followers)

@@ -169,6 +169,17 @@ describe('the view', () => {
     expect(shown({ key: { ...key, former: 1 } })).toContain('1 former not destroyed');
   });
 
+  it('shows workers where there are some', () => {
+    const workers = [
+      { number: 1, udpPort: 8_081, sessions: 40 },
+      { number: 2, udpPort: 8_082, sessions: 1 },
+    ];
+    expect(shown({ workers })).toContain(
+      'workers     1: 40 sessions at UDP port 8081, 2: 1 session at UDP port 8082',
+    );
+    expect(shown()).not.toContain('workers');
+  });
+
   it('raises its voice where keys are stale and snapshots are not written', () => {
     const { snapshots } = serverFactsOf();
     const media = { ...snapshots.media!, failures: 2 };
