@@ -35,10 +35,7 @@ export interface CrewOptions {
 }
 
 /** What a worker has found of the process before. */
-export interface FoundByWorker {
-  readonly sessions: readonly string[];
-  readonly contexts: number;
-}
+export type FoundByWorker = Asks['resume']['gives'];
 
 interface Member {
   readonly number: number;
