@@ -16,7 +16,7 @@ import { openSieved, type SievedSocket } from './fanout-sieve.ts';
  */
 
 /** Pages that are brought up at a time: more would only wait for each other, and send all again meanwhile. */
-const AT_ONCE = '12';
+const AT_ONCE = 12;
 const RTP_HEADER_BYTES = 12;
 const VP8_BYTES = 4;
 const SOURCE_SSRC = 0x1234;
@@ -30,13 +30,9 @@ const { values: options } = parseArgs({
     udp: { type: 'string', default: '0' },
     count: { type: 'string', default: '1' },
     every: { type: 'string', default: '16' },
-    packets: { type: 'string', default: '8' },
     bytes: { type: 'string', default: '1100' },
-    /** Milliseconds from a frame to the next. */
-    interval: { type: 'string', default: String(1_000 / 30) },
     /** The named group of the key exchange. */
     group: { type: 'string' },
-    'at-once': { type: 'string', default: AT_ONCE },
   },
 });
 
@@ -56,10 +52,11 @@ const at = {
   identity: await testIdentity(),
   ...(options.group === undefined ? {} : { group: Number(options.group) }),
 };
+/** Until it is told another pace. */
 const frame = {
-  packets: Number(options.packets),
+  packets: 8,
   padding: Number(options.bytes) - RTP_HEADER_BYTES - VP8_BYTES,
-  interval: Number(options.interval),
+  interval: 1_000 / 30,
 };
 const pages: Page[] = [];
 const sinks: SievedSocket[] = [];
@@ -89,7 +86,7 @@ async function openMore(count: number): Promise<void> {
   const first = pages.length;
   const more = await openPages(
     count,
-    Number(options['at-once']),
+    AT_ONCE,
     (number) => new Page({ ...at, name: `page ${first + number}`, every, counts }),
   );
   pages.push(...more);

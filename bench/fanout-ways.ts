@@ -1,6 +1,6 @@
-import { type ChildProcess, execFile, fork } from 'node:child_process';
+import { type ChildProcess, execFile } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { cpSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -9,6 +9,8 @@ import { BUILT_SERVER, ROOT, ServerProcess } from '../test/support/process.ts';
 import { elapse, until } from '../test/support/wait.ts';
 import type { Order } from './fanout-load.ts';
 import type { Counts } from './fanout-page.ts';
+import { answerOf, startPart } from './part.ts';
+import { type ThreadTime, timesOf } from './times.ts';
 
 /** What is measured by `bench/fanout.ts`, and how each is brought under load. */
 
@@ -227,8 +229,8 @@ async function startServer(way: Way, workers: number): Promise<Subject> {
 
 /** A process of ours that speaks as the server's pages expect, and is the other server or stands before it. */
 async function startRival(way: Way): Promise<Subject> {
-  const child = fork(join(ROOT, 'bench', 'run.mjs'), [`rivals/${way}`], { cwd: ROOT });
-  const { url, rtpPort, processes } = await firstMessage<{
+  const child = startPart(`rivals/${way}`);
+  const { url, rtpPort, processes } = await answerOf<{
     readonly url: string;
     readonly rtpPort: number;
     readonly processes: readonly number[];
@@ -271,27 +273,6 @@ export async function measureProgram(
   }
 }
 
-/** Nanoseconds on a processor, and of waiting for one. */
-interface ThreadTime {
-  readonly ran: number;
-  readonly waited: number;
-}
-
-/** Of each thread, but for those that have ended (the kernel's Documentation/scheduler/sched-stats). */
-function timesOf(pid: number): readonly (readonly [task: string, time: ThreadTime])[] {
-  return readdirSync(`/proc/${pid}/task`).flatMap((task) => {
-    try {
-      const [ran, waited] = readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'latin1')
-        .split(' ')
-        .map(Number);
-      return [[task, { ran: ran!, waited: waited! }] as const];
-    } catch {
-      // It has ended since.
-      return [];
-    }
-  });
-}
-
 interface Look {
   readonly at: number;
   readonly threads: ReadonlyMap<string, ThreadTime>;
@@ -310,31 +291,15 @@ function busiest(from: Look, to: Look): { readonly busy: number; readonly waited
 async function startLoad(
   args: readonly string[],
 ): Promise<ChildProcess & { readonly ports: readonly number[] }> {
-  const child = fork(join(ROOT, 'bench', 'run.mjs'), ['fanout-load', ...args], { cwd: ROOT });
-  const { ports } = await firstMessage<{ readonly ports: readonly number[] }>(child);
+  const child = startPart('fanout-load', args);
+  const { ports } = await answerOf<{ readonly ports: readonly number[] }>(child);
   return Object.assign(child, { ports });
 }
 
 /** Orders one after another, each answered. */
 async function ask(child: ChildProcess, order: Order): Promise<Counts> {
   child.send(order);
-  return firstMessage<Counts>(child);
-}
-
-async function firstMessage<T>(child: ChildProcess): Promise<T> {
-  const abort = new AbortController();
-  const { signal } = abort;
-  try {
-    const [message] = await Promise.race([
-      once(child, 'message', { signal }),
-      once(child, 'exit', { signal }).then(() =>
-        Promise.reject(new Error('a part of the benchmark has ended')),
-      ),
-    ]);
-    return message as T;
-  } finally {
-    abort.abort();
-  }
+  return answerOf<Counts>(child);
 }
 
 /** The built server and its page, but for the kernel. */

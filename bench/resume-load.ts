@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import { testIdentity } from '../test/support/dtls-identity.ts';
 import { openPages, Page } from './fanout-page.ts';
+import { systemNow } from './times.ts';
 
 /**
  * The pages of `bench/resume.ts`, in a process of their own: the broadcaster, or viewers. They come back when they are told that the server is there.
@@ -9,6 +10,8 @@ import { openPages, Page } from './fanout-page.ts';
 
 /** First visits under way at a time: they are not what is measured. */
 const AT_ONCE = 16;
+/** Of the broadcaster; with its headers a packet has 1,100 bytes. */
+const FRAME = { packets: 1, padding: 1_084 };
 /** Of a viewer who has had its first packet, and whose others are not looked at. */
 const FEW = 8;
 /** Packets of a viewer whose times are kept: some seconds. */
@@ -20,8 +23,6 @@ const { values: options } = parseArgs({
     url: { type: 'string', default: '' },
     udp: { type: 'string', default: '0' },
     count: { type: 'string', default: '1' },
-    packets: { type: 'string', default: '1' },
-    bytes: { type: 'string', default: '1100' },
     /** The times of all packets are kept, not only of the first. */
     all: { type: 'boolean', default: false },
   },
@@ -56,9 +57,7 @@ class Watched {
       udpPort: Number(options.udp),
       name: `page ${number}`,
       identity,
-      ...(watched
-        ? { every: options.all ? 1 : FEW, heard: () => this.#heard() }
-        : { frame: { packets: Number(options.packets), padding: Number(options.bytes) - 16 } }),
+      ...(watched ? { every: options.all ? 1 : FEW, heard: () => this.#heard() } : { frame: FRAME }),
     });
   }
 
@@ -86,11 +85,11 @@ class Watched {
     const rekeyed = this.page.sees(() => browser.associations.length > had, Number.POSITIVE_INFINITY);
     await this.page.connect();
     await rekeyed;
-    this.#rekeyedAt = monotonic();
+    this.#rekeyedAt = systemNow();
   }
 
   #heard(): void {
-    const at = monotonic();
+    const at = systemNow();
     if (options.all && this.#times.length < MAX_TIMES) this.#times.push(at);
     if (this.#firstPacketAt !== undefined) return;
     this.#firstPacketAt = at;
@@ -111,7 +110,3 @@ process.on('message', (order: LoadOrder) => {
   process.send?.(order === 'look' ? pages.map((page) => page.report) : 'done');
 });
 process.on('disconnect', () => process.exit());
-
-function monotonic(): number {
-  return Number(process.hrtime.bigint()) / 1e6;
-}

@@ -1,21 +1,20 @@
-import { type ChildProcess, fork } from 'node:child_process';
-import { once } from 'node:events';
-import { readdirSync, readFileSync } from 'node:fs';
+import type { ChildProcess } from 'node:child_process';
 import { loadavg } from 'node:os';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { askServer } from '../src/cli/admin-client.ts';
 import { serverFacts } from '../src/observability/facts.ts';
 import { boundOf } from '../src/util/histogram.ts';
-import { longestGap, median, worst } from '../test/support/gaps.ts';
+import { longestGap, median, percentile, worst } from '../test/support/gaps.ts';
 import { freePort } from '../test/support/ports.ts';
-import { BUILT_SERVER, ROOT, ServerProcess } from '../test/support/process.ts';
+import { BUILT_SERVER, ServerProcess } from '../test/support/process.ts';
 import { UdpRelay } from '../test/support/relay.ts';
 import { TcpRelay } from '../test/support/tcp-relay.ts';
 import { elapse, until } from '../test/support/wait.ts';
+import { answerOf, startPart } from './part.ts';
 import { writeSection } from './report.ts';
 import type { LoadOrder, PageReport } from './resume-load.ts';
 import { machine } from './table.ts';
+import { processorTimeOf, systemNow } from './times.ts';
 
 /**
  * What a restart costs a room of one, a hundred and a thousand viewers: `kill -9`, half a second without a server, a new process. Pages over real sockets, in
@@ -100,22 +99,22 @@ const QUANTITIES: readonly Quantity[] = [
   {
     what: 'offer → stale keys destroyed, p50',
     unit: 'ms',
-    of: each((one) => share(one.staleSinceOffer, 0.5)),
+    of: each((one) => percentile(one.staleSinceOffer, 0.5)),
   },
   {
     what: 'offer → stale keys destroyed, p99',
     unit: 'ms',
-    of: each((one) => share(one.staleSinceOffer, 0.99)),
+    of: each((one) => percentile(one.staleSinceOffer, 0.99)),
   },
   {
     what: 'spawn → stale keys destroyed, p50',
     unit: 'ms',
-    of: each((one) => share(one.staleSinceSpawn, 0.5)),
+    of: each((one) => percentile(one.staleSinceSpawn, 0.5)),
   },
   {
     what: 'spawn → stale keys destroyed, p99',
     unit: 'ms',
-    of: each((one) => share(one.staleSinceSpawn, 0.99)),
+    of: each((one) => percentile(one.staleSinceSpawn, 0.99)),
   },
   { what: 'longest event-loop delay, at most', unit: 'ms', of: each((one) => one.loopDelay) },
 ];
@@ -144,12 +143,6 @@ if (options.write) writeSection('resume', text);
 
 function each(value: (one: Restart) => number): (restarts: readonly Restart[]) => readonly number[] {
   return (restarts) => restarts.map(value);
-}
-
-/** The value below which this share lies. */
-function share(values: readonly number[], part: number): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.ceil(sorted.length * part) - 1)] ?? Number.NaN;
 }
 
 function repeatsFor(viewers: number): number {
@@ -199,7 +192,7 @@ function farTable(restarts: readonly Restart[], viewers: number): string {
     '|---|---|---|---|---|',
     `| longest time between two frames of a viewer during the in-place re-key | ≤ 1.5 RTT + ${FRAME_MS} ms = ${1.5 * RTT_MS + FRAME_MS} ms | ${rounded(median(gaps))} ms | ${rounded(worst(gaps))} ms | ${gaps.length} |`,
     ...(['p50', 'p99'] as const).map((name, i) => {
-      const values = restarts.map((one) => share(one.staleSinceOffer, [0.5, 0.99][i]!));
+      const values = restarts.map((one) => percentile(one.staleSinceOffer, [0.5, 0.99][i]!));
       return `| offer → stale keys destroyed, ${name} | ≤ 1 RTT + 20 ms = ${RTT_MS + 20} ms | ${rounded(median(values))} ms | ${rounded(worst(values))} ms | ${values.length} |`;
     }),
   ].join('\n');
@@ -251,11 +244,11 @@ async function measureOne(
   await server.kill();
   for (const child of loads) await ask(child, 'outage');
   await elapse(Number(options.down));
-  const spawnedAt = monotonic();
+  const spawnedAt = systemNow();
   const run = server.spawn();
   await server.ready();
-  const cpuBefore = cpuOf(run.pid);
-  const backAt = monotonic();
+  const cpuBefore = processorTimeOf(run.pid);
+  const backAt = systemNow();
   await Promise.all(loads.map((child) => ask(child, 'come-back')));
   const reports = await until(
     'all have new keys',
@@ -269,7 +262,7 @@ async function measureOne(
     PATIENCE_MS,
     viewers > 100 ? 100 : 20,
   );
-  const cpu = cpuOf(run.pid) - cpuBefore;
+  const cpu = processorTimeOf(run.pid) - cpuBefore;
   if (far) await elapse(OBSERVED_MS);
   await until(
     'the last old key is destroyed',
@@ -304,39 +297,12 @@ async function longestDelay(server: ServerProcess): Promise<number> {
 }
 
 async function load(args: readonly string[]): Promise<ChildProcess> {
-  const child = fork(join(ROOT, 'bench', 'run.mjs'), ['resume-load', ...args], { cwd: ROOT });
-  await answerOf(child, args.join(' '));
+  const child = startPart('resume-load', args);
+  await answerOf(child);
   return child;
 }
 
 async function ask<Answer>(child: ChildProcess, order: LoadOrder): Promise<Answer> {
-  const answered = answerOf(child, order);
   child.send(order);
-  return (await answered) as Answer;
-}
-
-async function answerOf(child: ChildProcess, what: string): Promise<unknown> {
-  const given = new AbortController();
-  const { signal } = given;
-  const ended = once(child, 'exit', { signal }).then(() => {
-    throw new Error(`the pages have ended (${what})`);
-  });
-  ended.catch(() => undefined);
-  try {
-    const [answer] = (await Promise.race([once(child, 'message', { signal }), ended])) as [unknown];
-    return answer;
-  } finally {
-    given.abort();
-  }
-}
-
-function monotonic(): number {
-  return Number(process.hrtime.bigint()) / 1e6;
-}
-
-/** Nanoseconds on a processor, of all threads (the kernel's Documentation/scheduler/sched-stats). */
-function cpuOf(pid: number): number {
-  return readdirSync(`/proc/${pid}/task`)
-    .map((task) => Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'latin1').split(' ')[0]))
-    .reduce((sum, time) => sum + time, 0);
+  return answerOf<Answer>(child);
 }

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -9,13 +9,14 @@ import { countOf } from '../src/util/histogram.ts';
 import { secureRandom } from '../src/util/rng.ts';
 import { loadSodium } from '../src/util/sodium.ts';
 import { testIdentity } from '../test/support/dtls-identity.ts';
-import { median, worst } from '../test/support/gaps.ts';
+import { median, percentile, worst } from '../test/support/gaps.ts';
 import { sampleIdentity } from '../test/support/snapshots.ts';
 import { elapse } from '../test/support/wait.ts';
 import { openPages, Page } from './fanout-page.ts';
 import { type MediaWrite, ProbedServer, type Profile } from './probed-server.ts';
 import { writeSection } from './report.ts';
 import { machine } from './table.ts';
+import { processorTimeOf } from './times.ts';
 
 /**
  * What snapshots cost a server with media flowing. Two servers run at the same time under the same load, one of which writes no media snapshot
@@ -168,13 +169,7 @@ async function measureIdentity(sessions: number): Promise<Measured['identity']> 
   }
 }
 
-/** Seconds on a processor, of all threads (the kernel's Documentation/scheduler/sched-stats). */
-function cpuOf({ server }: ProbedServer): number {
-  const tasks = `/proc/${server.run.pid}/task`;
-  return readdirSync(tasks)
-    .map((task) => Number(readFileSync(join(tasks, task, 'schedstat'), 'latin1').split(' ')[0]) / 1e9)
-    .reduce((sum, time) => sum + time, 0);
-}
+const cpuOf = ({ server }: ProbedServer): number => processorTimeOf(server.run.pid) / 1e9;
 
 /** Share of a core: writes of another cause than the interval are taken to cost what those cost. */
 const mediaShare = ({ writes, written, seconds }: Window): number =>
@@ -256,11 +251,6 @@ const ms = (value: number): string => `${value.toFixed(2)} ms`;
 const bytes = (value: number): string => `${Math.round(value).toLocaleString('en')} B`;
 const mean = (values: readonly number[]): number =>
   values.reduce((sum, value) => sum + value, 0) / values.length;
-
-function percentile(values: readonly number[], share: number): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
-}
 
 const measured: Measured[] = [];
 for (const sessions of options.sessions.split(',').map(Number)) measured.push(await measure(sessions));
