@@ -41,9 +41,7 @@ export function ecdhe(group: number, peer: Uint8Array, rng: RandomSource): Ecdhe
 
 function x25519(peer: Uint8Array, rng: RandomSource): EcdheResult | undefined {
   if (peer.length !== X25519_BYTES) return undefined;
-  const privateKey = x25519Key(rng);
-  // Public keys as JWK (RFC 8037 §2): OpenSSL takes ten times as long for DER as for the arithmetic.
-  const publicKey = createPublicKey(privateKey).export({ format: 'jwk' }).x!;
+  const { privateKey, publicKey } = x25519Keys(rng);
   try {
     const encodedPeer = { kty: 'OKP', crv: 'X25519', x: bufferOf(peer).toString('base64url') };
     const peerKey = createPublicKey({ key: encodedPeer, format: 'jwk' });
@@ -60,9 +58,29 @@ function x25519(peer: Uint8Array, rng: RandomSource): EcdheResult | undefined {
   }
 }
 
-/** OpenSSL draws from the same source as {@link secureRandom}, and takes a tenth of the time that it takes to read a key that was drawn here. */
+/**
+ * OpenSSL draws from the same source as {@link secureRandom}, and takes a tenth of the time that it takes to read a key that was drawn here. The public
+ * key is that of a JWK (RFC 8037 §2): OpenSSL takes ten times as long for DER as for the arithmetic.
+ *
+ * A generated key is exported where it is generated, and never afterwards. Node 20 holds the key's lock while an export as JWK makes its strings;
+ * a collection in that moment ends the job that made the key, which takes the same lock: the process stands still for ever.
+ */
+function x25519Keys(rng: RandomSource): { readonly privateKey: KeyObject; readonly publicKey: string } {
+  if (rng === secureRandom) {
+    const made = generateKeyPairSync('x25519', JWK_PUBLIC) as unknown as {
+      readonly privateKey: KeyObject;
+      readonly publicKey: { readonly x: string };
+    };
+    return { privateKey: made.privateKey, publicKey: made.publicKey.x };
+  }
+  const privateKey = x25519Key(rng);
+  return { privateKey, publicKey: createPublicKey(privateKey).export({ format: 'jwk' }).x! };
+}
+
+/** What Node takes and its types do not know. */
+const JWK_PUBLIC = { publicKeyEncoding: { format: 'jwk' } } as object;
+
 function x25519Key(rng: RandomSource): KeyObject {
-  if (rng === secureRandom) return generateKeyPairSync('x25519').privateKey;
   const encoded = Secret.alloc(X25519_PKCS8_PREFIX.length + SCALAR_BYTES);
   encoded.bytes.set(X25519_PKCS8_PREFIX);
   rng.fill(encoded.bytes.subarray(X25519_PKCS8_PREFIX.length));
