@@ -17,6 +17,8 @@ const WAITED: Millis = 50;
 const LEASE: Millis = 500;
 /** Nor for longer than so many times what the others take: where all are slow it is not the browser. */
 const LEASE_FACTOR = 3;
+/** Nor for longer than this, or those who always answer at the last moment would have the others wait for longer and longer. */
+const LONGEST_LEASE: Millis = 2_000;
 /** How much of the average is the newest. */
 const SMOOTHING = 1 / 8;
 
@@ -82,6 +84,8 @@ export class HandshakeQueue<Key> {
     if (began === undefined) return;
     this.#running.delete(key);
     const took = now - began;
+    // It had nothing to do: that says nothing of how long a handshake takes.
+    if (took === 0) return;
     this.#shortest = Math.min(this.#shortest, took);
     this.#average += (took - this.#average) * SMOOTHING;
     const waited = took > this.#shortest * WAITED_FACTOR + WAITED;
@@ -97,6 +101,6 @@ export class HandshakeQueue<Key> {
   }
 
   get #lease(): Millis {
-    return Math.max(LEASE, this.#average * LEASE_FACTOR);
+    return Math.min(LONGEST_LEASE, Math.max(LEASE, this.#average * LEASE_FACTOR));
   }
 }

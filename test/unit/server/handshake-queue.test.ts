@@ -84,6 +84,30 @@ describe('HandshakeQueue', () => {
     expect(begin(queue, now + 1_200)).toEqual([51]);
   });
 
+  it('takes one who has nothing to do for no short handshake', () => {
+    const queue = new HandshakeQueue<number>(64);
+    for (let key = 0; key < 1_000; key++) queue.add(key);
+    const [first, ...running] = begin(queue, 0);
+    queue.done(first!, 0);
+    running.push(...begin(queue, 0));
+    for (const key of running) queue.done(key, 100);
+    expect(begin(queue, 100)).toHaveLength(64);
+  });
+
+  it('has nobody wait longer and longer for those who always answer at the last moment', () => {
+    const queue = new HandshakeQueue<number>(1);
+    for (let key = 0; key < 100; key++) queue.add(key);
+    let now = 0;
+    for (let key = 0; key < 99; key++) {
+      expect(begin(queue, now)).toEqual([key]);
+      const end = queue.nextTimeout()!;
+      expect(end - now).toBeLessThanOrEqual(2_000);
+      now = end - 1;
+      queue.done(key, now);
+    }
+    expect(begin(queue, now)).toEqual([99]);
+  });
+
   it('never has more under way than its limit, and nobody overtakes', () => {
     fc.assert(
       fc.property(
