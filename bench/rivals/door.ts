@@ -7,7 +7,7 @@ import type { Address } from '../../src/transport/address.ts';
 import { LOOPBACK } from '../../test/support/ports.ts';
 
 /** One transport of another server, as a viewer has to know it. */
-export interface Transport {
+interface Transport {
   readonly ufrag: string;
   readonly pwd: string;
   /** As in SDP: `sha-256 AB:CD:…`. */
@@ -82,8 +82,28 @@ export function attribute(sdp: string, name: string): string {
   return value;
 }
 
+/** What a viewer has to know of an offer. */
+export const transportIn = (sdp: string): Transport => ({
+  ufrag: attribute(sdp, 'ice-ufrag'),
+  pwd: attribute(sdp, 'ice-pwd'),
+  fingerprint: attribute(sdp, 'fingerprint'),
+  address: candidateIn(sdp),
+});
+
+/** The viewer's transport, and the one medium of the other server's offer. */
+export function answerTo(offer: string, answer: string): string {
+  const taken = ['ice-ufrag', 'ice-pwd', 'fingerprint'].map((name) => `a=${name}:${attribute(answer, name)}`);
+  const kept = offer
+    .split('\r\n')
+    .filter(
+      (line) =>
+        line !== '' && !/^a=(ice-|fingerprint|candidate|end-of|ssrc|msid|setup|sendonly|extmap)/.test(line),
+    );
+  return [...kept, ...taken, 'a=setup:passive', 'a=recvonly', ''].join('\r\n');
+}
+
 /** The first candidate of UDP over IPv4. */
-export function candidateIn(sdp: string): Address {
+function candidateIn(sdp: string): Address {
   const [, ip, port] = /^a=candidate:\S+ 1 udp \d+ ([\d.]+) (\d+) typ host/im.exec(sdp) ?? [];
   if (ip === undefined) throw new Error(`there is no candidate in\n${sdp}`);
   return { ip, port: Number(port) };

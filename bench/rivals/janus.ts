@@ -7,7 +7,7 @@ import WebSocket from 'ws';
 import { PAYLOAD_TYPE } from '../../src/room/media.ts';
 import { freePort, LOOPBACK } from '../../test/support/ports.ts';
 import { until } from '../../test/support/wait.ts';
-import { attribute, candidateIn, openDoor } from './door.ts';
+import { answerTo, openDoor, transportIn } from './door.ts';
 
 /** Debian's janus with a mountpoint of its streaming plugin, for `bench/fanout.ts`. */
 
@@ -60,27 +60,13 @@ await openDoor(rtpPort, [janus.pid!], async () => {
   say({ janus: 'message', session_id, handle_id, body: { request: 'watch', id: MOUNTPOINT } });
   const sdp = await offered;
   return {
-    transport: {
-      ufrag: attribute(sdp, 'ice-ufrag'),
-      pwd: attribute(sdp, 'ice-pwd'),
-      fingerprint: attribute(sdp, 'fingerprint'),
-      address: candidateIn(sdp),
-    },
+    transport: transportIn(sdp),
     answered: async (answer) => {
       const jsep = { type: 'answer', sdp: answerTo(sdp, answer) };
       say({ janus: 'message', session_id, handle_id, body: { request: 'start' }, jsep });
     },
   };
 });
-
-/** The viewer's transport, and janus's one medium. */
-function answerTo(offer: string, answer: string): string {
-  const taken = ['ice-ufrag', 'ice-pwd', 'fingerprint'].map((name) => `a=${name}:${attribute(answer, name)}`);
-  const kept = offer
-    .split('\r\n')
-    .filter((line) => !/^a=(ice-|fingerprint|candidate|end-of|ssrc|msid|setup|sendonly|extmap)/.test(line));
-  return [...kept.slice(0, -1), ...taken, 'a=setup:passive', 'a=recvonly', ''].join('\r\n');
-}
 
 async function ask(request: object): Promise<Message> {
   const transaction = say(request);

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { MediaStreamTrack, RTCPeerConnection, RTCRtpCodecParameters } from 'werift';
 import { PAYLOAD_TYPE } from '../../src/room/media.ts';
 import { LOOPBACK } from '../../test/support/ports.ts';
-import { attribute, candidateIn, openDoor } from './door.ts';
+import { answerTo, openDoor, transportIn } from './door.ts';
 
 /** A forwarding server in plain JavaScript on werift, for `bench/fanout.ts`: one peer connection with one transceiver for each viewer. */
 
@@ -38,24 +38,9 @@ await openDoor(ingress.address().port, [process.pid], async () => {
   await peer.setLocalDescription(await peer.createOffer());
   const { sdp } = peer.localDescription!;
   return {
-    transport: {
-      ufrag: attribute(sdp, 'ice-ufrag'),
-      pwd: attribute(sdp, 'ice-pwd'),
-      fingerprint: attribute(sdp, 'fingerprint'),
-      address: candidateIn(sdp),
-    },
+    transport: transportIn(sdp),
     answered: async (answer) => {
-      const taken = ['ice-ufrag', 'ice-pwd', 'fingerprint'].map(
-        (name) => `a=${name}:${attribute(answer, name)}`,
-      );
-      const kept = sdp
-        .split('\r\n')
-        .filter(
-          (line) =>
-            !/^a=(ice-ufrag|ice-pwd|fingerprint|candidate|end-of|ssrc|msid|setup|sendonly)/.test(line),
-        );
-      const lines = [...kept.filter((line) => line !== ''), ...taken, 'a=setup:passive', 'a=recvonly', ''];
-      await peer.setRemoteDescription({ type: 'answer', sdp: lines.join('\r\n') });
+      await peer.setRemoteDescription({ type: 'answer', sdp: answerTo(sdp, answer) });
       tracks.push(track);
     },
   };
