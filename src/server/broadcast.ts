@@ -71,6 +71,9 @@ const GREETINGS_AT_ONCE = 64;
 /** In the room of an engine that follows, the one that leads is the broadcaster; in the room of that one, those that follow are one viewer. No session has this id. */
 const RELAY = connectionId('0'.repeat(16), 0);
 
+/** In the place of a session's id, which is hex. */
+const keptFor = (page: PageId): string => `page ${page}`;
+
 /**
  * The server as an engine: one mutation (`handle…`, `openPage`, `closePage`, `rekeyAll`), then drain {@link pollOutput} until `undefined`; call
  * {@link handleTimeout} when {@link nextTimeout} has passed. Nothing from the network or from a page makes it throw: it is dropped and counted.
@@ -92,6 +95,7 @@ export class Broadcast {
   readonly #queue = new MediaQueue();
   readonly #pages = new PageBindings();
   readonly #elsewhere = new Elsewhere();
+  readonly #moving = new Set<PageId>();
   readonly #slot = new BroadcasterSlot();
   readonly #closedDrops = new Counters<string>();
   readonly #succession = new Succession();
@@ -352,6 +356,13 @@ export class Broadcast {
     if (this.#elsewhere.release(id)) this.#places.release(id);
   }
 
+  /** A page whose session was in another engine is to join this one: until it does, or goes, its place is kept. @internal */
+  moveHere(page: PageId, session: string): void {
+    this.releaseElsewhere(session);
+    this.#moving.add(page);
+    this.#places.hold(this.#pages.ownerOf(page), keptFor(page));
+  }
+
   /** So many watch in one of the other engines. @internal */
   watchElsewhere(engine: number, viewers: number, now: Millis): void {
     this.#now = now;
@@ -394,13 +405,14 @@ export class Broadcast {
 
   /** Sessions, those in other engines too. @internal */
   get sessionCount(): number {
-    return this.#sessions.size + this.#elsewhere.size;
+    return this.#sessions.size + this.#elsewhere.size + this.#moving.size;
   }
 
   /** A page's WebSocket is gone; its media goes on. */
   closePage(page: PageId, now: Millis): void {
     this.#now = now;
     this.#untold.delete(page);
+    this.#moves(page);
     const session = this.#sessions.get(this.#pages.close(page) ?? '');
     if (session === undefined) return;
     session.detach(now);
@@ -653,7 +665,8 @@ export class Broadcast {
 
   /** Takes a place for this session, or tells the page why there is none. */
   #admit(page: PageId, id: string, now: Millis): boolean {
-    if (this.#refusesNew) {
+    const isNew = !this.#moves(page);
+    if (this.#refusesNew && isNew) {
       this.#tell(page, PAGE_ERROR.shuttingDown);
       return false;
     }
@@ -674,6 +687,13 @@ export class Broadcast {
       return false;
     }
     if (goes !== undefined) this.#evict(goes, now);
+    return true;
+  }
+
+  /** Whether it is a page that comes from another engine. Its place is free then. */
+  #moves(page: PageId): boolean {
+    if (!this.#moving.delete(page)) return false;
+    this.#places.release(keptFor(page));
     return true;
   }
 

@@ -177,6 +177,32 @@ describe('a viewer who wants to broadcast', () => {
     expect(world.audit().reused).toEqual([]);
   });
 
+  it('does so while the server drains, as who is in the one engine does', async () => {
+    const { broadcaster, viewers } = await broadcasting();
+    world.say(broadcaster, { type: 'decline', reason: 'stopped' });
+    await world.run(500);
+    world.broadcast!.refuseNew();
+    const [next, ...others] = viewers;
+    world.say(next!, { type: 'publish' });
+    expect(await world.run(10_000, () => next!.role === 'broadcaster')).toBe(true);
+    expect(next!.errors).toEqual(['TOKEN_UNKNOWN']);
+    await expectSeen(world, others);
+    expect(world.broadcast!.sessionCount).toBe(5);
+  });
+
+  it('keeps its place in a full room', async () => {
+    const { broadcaster, viewers } = await broadcasting({ broadcast: { maxSessions: 5 } });
+    world.say(broadcaster, { type: 'decline', reason: 'stopped' });
+    await world.run(500);
+    const [next] = viewers;
+    world.say(next!, { type: 'publish' });
+    const surplus = world.addBrowser();
+    world.open(surplus);
+    expect(await world.run(10_000, () => next!.role === 'broadcaster')).toBe(true);
+    expect(surplus.errors).toEqual(['ROOM_FULL']);
+    expect(world.broadcast!.sessionCount).toBe(5);
+  });
+
   it('is refused where its token is for watching', async () => {
     const { broadcaster, viewers } = await broadcasting();
     const guest = world.addBrowser();

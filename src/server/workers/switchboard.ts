@@ -209,7 +209,7 @@ export class Switchboard {
     page.publishes = true;
     this.#leave(page, follower);
     this.#dismiss(session);
-    this.#lead.releaseElsewhere(session);
+    this.#lead.moveHere(opened.id, session);
     this.#tell(opened.id, PAGE_ERROR.tokenUnknown);
   }
 
