@@ -7,7 +7,7 @@ import { createCertificate, isOutdated } from './certificate.ts';
 
 export interface CertificateKeeperOptions {
   readonly current: () => CertificateRecord;
-  /** Puts this one in the place of the current one, or rejects and leaves that. */
+  /** Puts this one in the place of the current one, or rejects: {@link current} says then which of them is in use. */
   readonly replace: (certificate: CertificateRecord) => Promise<void>;
   readonly create?: (now: WallMillis) => Promise<CertificateRecord>;
   readonly now?: () => WallMillis;
@@ -37,13 +37,19 @@ export class CertificateKeeper {
   }
 
   async #replace(): Promise<CertificateRecord> {
-    const { create = (at) => createCertificate(secureRandom, at), replace, now = wallNow } = this.#options;
+    const {
+      create = (at) => createCertificate(secureRandom, at),
+      current,
+      replace,
+      now = wallNow,
+    } = this.#options;
     const certificate = await create(now());
     try {
       await replace(certificate);
       return certificate;
     } catch (cause) {
-      certificate.privateKey.dispose();
+      // What has failed may be what comes behind the replacing: then it is in use.
+      if (current() !== certificate) certificate.privateKey.dispose();
       throw cause;
     }
   }

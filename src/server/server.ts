@@ -378,7 +378,9 @@ class Server implements RunningServer {
   async #release(patience: Millis, onlyRenewed = false): Promise<void> {
     this.#stop();
     this.#udp.receive(() => undefined);
-    const workers = this.#crew?.release(patience, onlyRenewed);
+    const workers = this.#crew
+      ?.release(patience, onlyRenewed)
+      .catch((error: unknown) => this.#log.error({ event: 'worker-not-released', err: error }));
     if (!this.#identity.isIdle && !(await within(this.#identity.flush(), patience)))
       this.#log.error(
         { event: 'disk-hangs' },
@@ -394,7 +396,7 @@ class Server implements RunningServer {
     this.#udp.close();
     this.#http.close();
     this.#broadcast.close();
-    await workers?.catch((error: unknown) => this.#log.error({ event: 'worker-not-released', err: error }));
+    await workers;
     this.#lock?.release();
   }
 

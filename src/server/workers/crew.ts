@@ -159,9 +159,13 @@ export class Crew {
     return settled.includes('disk-hangs') ? 'disk-hangs' : 'settled';
   }
 
-  /** When it resolves, they have let go of ports and directories, and are gone. */
+  /** When it settles, they have let go of ports and directories, and are gone. Rejects where one could not write its last snapshot. */
   async release(patience: Millis, onlyRenewed = false): Promise<void> {
-    await Promise.all(this.numbers.map((number) => this.#release(number, patience, onlyRenewed)));
+    const released = await Promise.allSettled(
+      this.numbers.map((number) => this.#release(number, patience, onlyRenewed)),
+    );
+    // Not before the last of them: until then the directories are not the next server's.
+    for (const result of released) if (result.status === 'rejected') throw result.reason;
   }
 
   /** One of them that has nobody, and is not needed any more. */

@@ -79,7 +79,7 @@ class WorkerThread {
     facts: async () => this.#facts(),
     reseal: async () => {
       await this.#keys.reload();
-      await this.#writeAnew({});
+      await this.#writeAnew();
       return this.#keys.primary().id;
     },
     certificate: async (shared) => this.#replaceCertificate(takeCertificate(shared)),
@@ -263,18 +263,22 @@ class WorkerThread {
     }
   }
 
-  /** Everything, both generations of it, with this change. */
-  async #writeAnew(change: Partial<IdentitySnapshot>): Promise<void> {
+  /** Everything, both generations of it. */
+  async #writeAnew(): Promise<void> {
     const media = this.#media?.writes ? this.#broadcast.captureMedia() : undefined;
-    await this.#store.reseal({ ...this.#broadcast.captureIdentity(), ...change }, media);
+    await this.#store.reseal(this.#broadcast.captureIdentity(), media);
     if (media !== undefined) this.#broadcast.granted(media);
   }
 
+  /** The main thread has it on file, and its own counts: a disk that is full here keeps nobody from being shown it. */
   async #replaceCertificate(certificate: CertificateRecord): Promise<undefined> {
-    await this.#writeAnew({ certificate });
-    if (this.#stopped) return;
+    if (this.#stopped) {
+      certificate.privateKey.dispose();
+      return;
+    }
     const identity = { certificate: certificate.certificate, privateKey: signingKey(certificate) };
     this.#driver?.run((now) => this.#broadcast.replaceCertificate(certificate, identity, now));
+    await this.#writeAnew();
   }
 
   async #renew(patience: Millis): Promise<undefined> {

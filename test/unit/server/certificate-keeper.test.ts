@@ -95,4 +95,19 @@ describe('the keeper of the certificate', () => {
     await keeper.check(0);
     expect(made[1]!.privateKey.disposed).toBe(false);
   });
+
+  it('does not wipe the one that is in use already when the rest of it fails', async () => {
+    let current = await make(1);
+    const next = await make(2);
+    const keeper = new CertificateKeeper({
+      current: () => current,
+      replace: async (certificate) => {
+        current = certificate;
+        throw new Error('the disk of a worker is full');
+      },
+      create: async () => next,
+    });
+    await expect(keeper.replace()).rejects.toThrow('the disk of a worker is full');
+    expect(next.privateKey.disposed).toBe(false);
+  });
 });

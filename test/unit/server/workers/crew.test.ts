@@ -81,6 +81,13 @@ describe('a crew', () => {
     expect(lost).toEqual([]);
   });
 
+  it('lets go of all of them before it says that one has failed: until then the directories are theirs', async () => {
+    await hire([1, 2, 3]).load(undefined);
+    await expect(crew.release(1)).rejects.toThrow('no last snapshot');
+    expect(crew.numbers).toEqual([]);
+    expect(lost).toEqual([]);
+  });
+
   it('tells once of one that ends by itself', async () => {
     hire([1]);
     void crew.read().catch(() => undefined);
