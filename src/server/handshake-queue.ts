@@ -15,9 +15,9 @@ const WAITED_FACTOR = 2;
 const WAITED: Millis = 50;
 /** Round trips that a handshake takes, and not more: a browser that does not answer keeps nobody waiting for longer. */
 const LEASE: Millis = 500;
-/** Nor for longer than so many times what the others take: where all are slow it is not the browser. */
+/** Or so many times what the others take, where that is longer: where all are slow it is not the browser. */
 const LEASE_FACTOR = 3;
-/** Nor for longer than this, or those who always answer at the last moment would have the others wait for longer and longer. */
+/** But never longer than this, or those who always answer at the last moment would have the others wait for longer and longer. */
 const LONGEST_LEASE: Millis = 2_000;
 /** How much of the average is the newest. */
 const SMOOTHING = 1 / 8;
