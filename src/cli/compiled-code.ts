@@ -36,6 +36,8 @@ export class CompiledCodeFile {
   readonly #program: Buffer;
   readonly #directory: string;
   readonly #path: string;
+  /** A folder may be shared by machines, as a checkout is by a container and its host. */
+  readonly #node = `${process.version}-${process.platform}-${process.arch}`;
   /** Who may have written it: whoever could as well have written the program, root, and we. */
   readonly #trusted: ReadonlySet<number>;
 
@@ -43,7 +45,7 @@ export class CompiledCodeFile {
   constructor(path: string, program: Buffer, owner: number) {
     this.#program = program;
     this.#directory = join(dirname(path), '.cache');
-    this.#path = join(this.#directory, `program-${process.version}-${process.arch}.v8`);
+    this.#path = join(this.#directory, `program-${this.#node}.v8`);
     this.#trusted = new Set([0, owner, process.geteuid?.() ?? 0]);
   }
 
@@ -89,10 +91,6 @@ export class CompiledCodeFile {
   /** Half-written, or of another program: V8 itself compares no more than its version and the length of the source. */
   #digestOf(body: Uint8Array): Buffer {
     const program = createHash('sha256').update(this.#program).digest();
-    return createHash('sha256')
-      .update(`${process.version} ${process.arch}\n`)
-      .update(program)
-      .update(body)
-      .digest();
+    return createHash('sha256').update(`${this.#node}\n`).update(program).update(body).digest();
   }
 }

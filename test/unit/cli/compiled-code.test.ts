@@ -1,4 +1,4 @@
-import { chmodSync, readFileSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, readFileSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Script } from 'node:vm';
 import { beforeEach, describe, expect, it } from 'vitest';
@@ -17,7 +17,7 @@ const fileOf = (source = SOURCE, owner = OURS): CompiledCodeFile =>
 
 beforeEach(() => {
   directory = place.path;
-  path = join(directory, '.cache', `program-${process.version}-${process.arch}.v8`);
+  path = join(directory, '.cache', `program-${process.version}-${process.platform}-${process.arch}.v8`);
 });
 
 function write(isWhole = true, source = SOURCE): void {
@@ -38,6 +38,20 @@ describe('CompiledCodeFile', () => {
   it('gives nothing of another program, of the same length too', () => {
     write();
     expect(fileOf(SOURCE.replace('42', '43')).read()).toBeUndefined();
+    expect(fileOf().read()).toBeDefined();
+  });
+
+  it('gives nothing of another system, whatever it is called', () => {
+    const { platform } = process;
+    write();
+    try {
+      Object.defineProperty(process, 'platform', { value: 'other' });
+      expect(fileOf().read()).toBeUndefined();
+      copyFileSync(path, path.replace(`-${platform}-`, '-other-'));
+      expect(fileOf().read()).toBeUndefined();
+    } finally {
+      Object.defineProperty(process, 'platform', { value: platform });
+    }
     expect(fileOf().read()).toBeDefined();
   });
 
