@@ -1,5 +1,7 @@
 /** A capture that is a little late finds its stream still below the limit. */
 const MARGIN = 1.25;
+/** The part of what a busy stream was given that is left at the latest when it is given more. */
+const BUSY_LEFT = 3 / 4;
 
 /**
  * How far the indices of one stream may go before a snapshot with a higher limit has been written: nothing at or above the limit in a file is
@@ -12,8 +14,8 @@ export class IndexLimit {
   readonly #ceiling: number;
   #granted: number;
   #proposed = 0;
-  /** How far ahead the last proposal was; none has been made yet. */
-  #reserved = Infinity;
+  /** It rises where less than this is left; no proposal has been made yet. */
+  #risesBelow = Infinity;
   #usedSinceRise = 0;
 
   /**
@@ -39,22 +41,25 @@ export class IndexLimit {
     this.#usedSinceRise++;
   }
 
-  /** Whether half of what was reserved is used: a stream whose next index is `next` has a higher limit written by the next snapshot. */
+  /** Whether enough of what was reserved is used: a stream whose next index is `next` has a higher limit written by the next snapshot. */
   wantsRise(next: number): boolean {
-    return this.#proposed - next < this.#reserved / 2;
+    return this.#proposed - next < this.#risesBelow;
   }
 
   /**
    * The limit to write for a stream whose next index is `next`: at least `reserve` ahead, or a little more than what was used since it rose last. It
-   * stays until half of that is used. So a quiet and a busy stream both get about a capture interval, a successor, which accepts nothing below
-   * the limit, loses no more than that, and a stream that is used little need not be written anew each time.
+   * stays until half of the reserve is used, so that a stream that is used little need not be written anew each time, or a quarter of what a busy
+   * stream was given: were it half, what a keyframe has raised would stay two capture intervals. So both get about one, and a successor, which accepts
+   * nothing below the limit, loses no more than that.
    */
   propose(next: number, reserve: number): number {
-    if (this.#proposed - next < Math.max(reserve, this.#reserved) / 2) {
-      this.#reserved = Math.max(reserve, Math.ceil(MARGIN * this.#usedSinceRise));
+    if (this.#proposed - next < Math.max(reserve / 2, this.#risesBelow)) {
+      const interval = Math.ceil(MARGIN * this.#usedSinceRise);
+      const reserved = Math.max(reserve, interval);
+      this.#risesBelow = interval > reserve ? interval * BUSY_LEFT : reserve / 2;
       this.#usedSinceRise = 0;
       // Never less than before: a grant may come late, when a newer file has been written already.
-      this.#proposed = Math.max(this.#proposed, Math.min(this.#ceiling - 1, next + this.#reserved));
+      this.#proposed = Math.max(this.#proposed, Math.min(this.#ceiling - 1, next + reserved));
     }
     if (this.#granted === Infinity) this.#granted = this.#proposed;
     return this.#proposed;

@@ -66,17 +66,32 @@ describe('IndexLimit', () => {
     expect(limit.propose(106, 10)).toBe(116);
   });
 
-  it('of a busy stream rises when half of what it was given is used', () => {
+  it('of a busy stream rises when a quarter of what it was given is used', () => {
     const limit = new IndexLimit(CEILING, Infinity);
     expect(limit.wantsRise(0)).toBe(true);
     for (let i = 0; i < 40; i++) limit.countUse();
     expect(limit.propose(40, 8)).toBe(90);
-    expect(limit.wantsRise(65)).toBe(false);
-    expect(limit.propose(65, 8)).toBe(90);
-    expect(limit.wantsRise(66)).toBe(true);
-    expect(limit.propose(66, 8)).toBe(90);
+    expect(limit.wantsRise(52)).toBe(false);
+    expect(limit.propose(52, 8)).toBe(90);
+    expect(limit.wantsRise(53)).toBe(true);
+    expect(limit.propose(53, 8)).toBe(90);
     expect(limit.propose(86, 8)).toBe(90);
     expect(limit.propose(87, 8)).toBe(95);
+  });
+
+  it('reserves little more than an interval again some time after a burst', () => {
+    const limit = new IndexLimit(CEILING, Infinity);
+    let next = 0;
+    const ahead: number[] = [];
+    for (let interval = 0; interval < 40; interval++) {
+      for (let used = interval === 5 ? 480 : 60; used > 0; used--) {
+        next++;
+        limit.countUse();
+      }
+      ahead.push(limit.propose(next, 8) - next);
+    }
+    expect([ahead[4], ahead[5]]).toEqual([75, 600]);
+    expect(ahead.slice(30)).toEqual(Array.from({ length: 10 }, () => 75));
   });
 
   it('proposes an index that exists, even at the end', () => {
