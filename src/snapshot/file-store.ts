@@ -17,6 +17,8 @@ export interface FileStoreOptions {
   readonly stateDir: string;
   /** RAM-backed, as `chooseRuntimeDir` has found it; `undefined`: media contexts are not kept. */
   readonly runtimeDir: string | undefined;
+  /** RUNTIME_DIR itself, where both are a worker's folders. */
+  readonly ownRuntimeDir?: string | undefined;
   readonly keys: SnapshotKeys;
   readonly report: Report;
   /** Told of each write, after it. */
@@ -37,13 +39,14 @@ export class FileSnapshotStore implements SnapshotStore {
 
   /** Makes STATE_DIR where it is missing and closes it to others. Throws `STATE_UNWRITABLE`. */
   constructor(options: FileStoreOptions) {
-    const { stateDir, runtimeDir, keys, report, fs = nodeFileSystem, now = wallNow } = options;
+    const { stateDir, runtimeDir, ownRuntimeDir, keys, report, fs = nodeFileSystem, now = wallNow } = options;
     prepareStateDir(stateDir, fs, report);
     this.#keys = keys;
     this.#tell = options.written ?? (() => {});
     this.#identity = new IdentityFiles({
       directory: stateDir,
       anchorDirectory: runtimeDir,
+      ownAnchorDirectory: ownRuntimeDir,
       fs,
       keys,
       report,

@@ -24,6 +24,8 @@ export interface IdentityFilesOptions {
   readonly directory: string;
   /** Where their anchor lies: another directory, of which the machine's start leaves nothing. `undefined`: there is none. */
   readonly anchorDirectory: string | undefined;
+  /** Where this server's own anchor lies, where these are the files of a worker: while it is there, so is one for each file that a worker has written. */
+  readonly ownAnchorDirectory?: string | undefined;
   readonly fs: FileSystem;
   readonly keys: SnapshotKeys;
   readonly report: Report;
@@ -86,10 +88,18 @@ export class IdentityFiles {
       if (TEMPORARY_NAME.test(name)) removeFile(fs, join(directory, name));
     const current = this.#load(IDENTITY_FILE);
     this.#currentDamaged = current?.damage !== undefined;
-    if (current?.server !== undefined && !current.partial)
-      return snapshotOf(current.server, current.sessions);
-    const previous = this.#loadPrevious(current);
-    return this.#merge(current, previous);
+    const isWhole = current?.server !== undefined && !current.partial;
+    const read = isWhole
+      ? snapshotOf(current.server!, current.sessions)
+      : this.#merge(current, this.#loadPrevious(current));
+    if (read !== undefined) this.#adopt();
+    return read;
+  }
+
+  /** A worker's is believed without an anchor only until the server has one of its own, which it has not yet. */
+  #adopt(): void {
+    if (this.#options.ownAnchorDirectory === undefined || this.#anchor?.read() !== undefined) return;
+    this.#fix(this.#survey());
   }
 
   /** The head of the next write: its generation is one above all that are there. */
@@ -238,7 +248,8 @@ export class IdentityFiles {
   /** Why a file is not to be used that is older than it may be, in words. */
   #refusal(name: string, header: SealedHeader): string | undefined {
     const anchor = this.#anchor?.read();
-    if (this.#anchor === undefined || anchor === undefined) return undefined;
+    if (this.#anchor === undefined) return undefined;
+    if (anchor === undefined) return this.#unknown();
     if (typeof anchor === 'string') {
       const message = `${this.#anchor.path} is not to be believed (${anchor}): whether ${name} is the newest cannot be told`;
       this.#options.report({ level: 'warn', event: 'anchor-refused', message });
@@ -247,6 +258,14 @@ export class IdentityFiles {
     const found = standing(anchor, header);
     if (found === 'newest' || (found === 'former' && name === PREVIOUS_FILE)) return undefined;
     return `it is older than what was written last (generation ${header.generation}, and ${this.#anchor.path} knows ${anchor.generation}). If you have put it there, from a backup: stop the server, remove ${this.#anchor.path} and put it there again`;
+  }
+
+  /** A folder that somebody has made holds whatever was sealed once, and nothing in RAM knows it. */
+  #unknown(): string | undefined {
+    const { fs, ownAnchorDirectory } = this.#options;
+    const own = ownAnchorDirectory && join(ownAnchorDirectory, IDENTITY_ANCHOR);
+    if (own === undefined || fs.linkInfo(own) === undefined) return undefined;
+    return `no worker has written it since the machine was started: ${this.#anchor?.path} is missing, and ${own} is there. If you have put it there, from a backup: stop the server, remove ${own} and put it there again`;
   }
 
   /** Gives a file that is no good a second name under which it stays; the first is left until a good file replaces it. */

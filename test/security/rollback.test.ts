@@ -86,6 +86,32 @@ describe('a file that is put back', () => {
     expect((await started()).identity).toEqual(revealed(OLD));
   });
 
+  it('rollback-worker: nor is it in the folder of a worker that somebody has made', async () => {
+    const planted = join(bench.stateDir, 'worker-9');
+    mkdirSync(planted, { mode: 0o700 });
+    oldState.putBack('identity.sealed');
+    const old = readFileSync(join(bench.stateDir, 'identity.sealed'));
+    for (const name of ['identity.sealed', 'identity.previous.sealed'])
+      writeFileSync(join(planted, name), old);
+    expect(await (await bench.start(nodeFileSystem, 'worker-9')).readIdentity()).toBeUndefined();
+    expect(refusals()).toHaveLength(2);
+    expect(refusals()[0]?.message).toMatch(/worker-9.*no worker has written it/);
+  });
+
+  it('rollback-worker-control: what a worker has written is read, and from a backup of STATE_DIR too, over kills at any moment', async () => {
+    const worker = () => bench.start(nodeFileSystem, 'worker-9');
+    await (await worker()).writeIdentity(NEWEST);
+    expect(revealed(await (await worker()).readIdentity())).toEqual(revealed(NEWEST));
+    // A start of the machine: nobody has an anchor.
+    rmSync(bench.runtimeDir, { recursive: true });
+    mkdirSync(bench.runtimeDir, { mode: 0o700 });
+    expect(revealed(await (await worker()).readIdentity())).toEqual(revealed(NEWEST));
+    // Killed when the server has written, and the worker has not yet.
+    await (await bench.start()).writeIdentity(NEWEST);
+    expect(revealed(await (await worker()).readIdentity())).toEqual(revealed(NEWEST));
+    expect(refusals()).toEqual([]);
+  });
+
   it('rollback-swap: the two generations under each other’s names are told apart', async () => {
     const [current, previous] = ['identity.sealed', 'identity.previous.sealed'].map((name) =>
       join(bench.stateDir, name),

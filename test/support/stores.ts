@@ -39,6 +39,7 @@ export async function storeBench(): Promise<StoreBench> {
       return new FileSnapshotStore({
         stateDir: join(directories.stateDir, folder),
         runtimeDir,
+        ...(folder === '' ? {} : { ownRuntimeDir: directories.runtimeDir }),
         keys: await bench.keyring(),
         report: (event) => bench.events.push(event),
         fs,

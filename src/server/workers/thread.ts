@@ -130,6 +130,7 @@ class WorkerThread {
     this.#store = new FileSnapshotStore({
       stateDir: workerFolder(settings.stateDir, number),
       runtimeDir: runtimeFolder,
+      ownRuntimeDir: runtimeDir,
       keys: this.#keys,
       report: (event) => this.#post({ kind: 'stored', event }),
       written: this.#writes.written.bind(this.#writes),
