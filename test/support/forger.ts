@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import type { SnapshotKeys, SnapshotWriter } from '../../src/keyring/keyring.ts';
 import { AnchorFile, NONE, newSnapshotId } from '../../src/snapshot/anchor.ts';
 import { encodeIdentity } from '../../src/snapshot/codec/identity.ts';
-import { encodeMedia } from '../../src/snapshot/codec/media.ts';
 import { HEADER_BYTES, parseHeader, type SealedHeader } from '../../src/snapshot/header.ts';
 import type { IdentitySnapshot, MediaSnapshot } from '../../src/snapshot/schema.ts';
 import { sealSnapshot } from '../../src/snapshot/seal.ts';
@@ -12,6 +11,7 @@ import { fromBase64Url } from '../../src/util/bytes.ts';
 import { nodeFileSystem } from '../../src/util/file-system.ts';
 import { Secret } from '../../src/util/secret.ts';
 import { seededRandom } from './seeded-rng.ts';
+import { encodeMedia } from './snapshots.ts';
 
 /** The primary key as everybody may know it, with a writer key that was made up. */
 export function publicMaterial(keysDir: string): SnapshotWriter {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { SnapshotWriter } from '../../src/keyring/keyring.ts';
 import { deriveWriterKey } from '../../src/keyring/writer-key.ts';
 import type { RoomState } from '../../src/room/state.ts';
+import { MediaEncoder } from '../../src/snapshot/codec/media.ts';
 import type {
   IdentitySnapshot,
   MediaSnapshot,
@@ -168,4 +169,14 @@ export function revealed(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(revealed);
   if (typeof value !== 'object' || value === null) return value;
   return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, revealed(inner)]));
+}
+
+/** The records of one media snapshot. Used like those of `encodeIdentity`. */
+export function* encodeMedia(snapshot: MediaSnapshot): Generator<Uint8Array, void, undefined> {
+  const encoder = new MediaEncoder();
+  try {
+    yield* encoder.encode(snapshot);
+  } finally {
+    encoder.dispose();
+  }
 }

@@ -34,16 +34,6 @@ const PEERS_IN_RECORD = 20;
 /** What is kept is allocated in such steps, so that a place which is given back fits the next. */
 const PLACE_BYTES = 1024;
 
-/** The records of a media snapshot: the room's, then those of the peers, some in each. Used like those of `encodeIdentity`. */
-export function* encodeMedia(snapshot: MediaSnapshot): Generator<Uint8Array, void, undefined> {
-  const encoder = new MediaEncoder();
-  try {
-    yield* encoder.encode(snapshot);
-  } finally {
-    encoder.dispose();
-  }
-}
-
 /**
  * Encodes one snapshot after the other, and of each only what is not in the one before at the same place. What it keeps for that are secrets.
  *
@@ -53,7 +43,7 @@ export class MediaEncoder {
   readonly #writer = new ByteWriter(PLACE_BYTES * 4);
   readonly #groups: Group[] = [];
 
-  /** Used like {@link encodeMedia}. */
+  /** The records: the room's, then those of the peers, some in each. Used like those of `encodeIdentity`. */
   *encode({ room, peers }: MediaSnapshot): Generator<Uint8Array, void, undefined> {
     const writer = this.#writer;
     let done = false;

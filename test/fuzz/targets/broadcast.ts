@@ -3,7 +3,7 @@ import type { BroadcastOutput } from '../../../src/server/broadcast-io.ts';
 import { parseClientMessage } from '../../../src/signaling/messages.ts';
 import { type PagePosition, parsePosition, type ServerMessage } from '../../../src/signaling/protocol.ts';
 import { decodeServer, decodeSession, encodeIdentity } from '../../../src/snapshot/codec/identity.ts';
-import { decodePeers, decodeRoom, encodeMedia } from '../../../src/snapshot/codec/media.ts';
+import { decodePeers, decodeRoom } from '../../../src/snapshot/codec/media.ts';
 import type { IdentitySnapshot, MediaSnapshot } from '../../../src/snapshot/schema.ts';
 import type { Address } from '../../../src/transport/address.ts';
 import type { DtlsIdentity } from '../../../src/transport/dtls/client.ts';
@@ -11,7 +11,7 @@ import type { Millis } from '../../../src/util/clock.ts';
 import { Secret } from '../../../src/util/secret.ts';
 import { testIdentity } from '../../support/dtls-identity.ts';
 import { seededRandom } from '../../support/seeded-rng.ts';
-import { SAMPLE_TIME } from '../../support/snapshots.ts';
+import { encodeMedia, SAMPLE_TIME } from '../../support/snapshots.ts';
 
 /** What one thing that happens may lead to: a burst of retransmissions or a message to everybody. */
 const MAX_OUTPUTS_AT_ONCE = 1_200;

@@ -1,9 +1,15 @@
 import { decodeServer, decodeSession, encodeIdentity } from '../../../src/snapshot/codec/identity.ts';
-import { decodePeers, decodeRoom, encodeMedia } from '../../../src/snapshot/codec/media.ts';
+import { decodePeers, decodeRoom } from '../../../src/snapshot/codec/media.ts';
 import { disposeMasterKey } from '../../../src/transport/srtp/profile.ts';
 import { videoPacket } from '../../support/room-media.ts';
 import { seededRandom } from '../../support/seeded-rng.ts';
-import { SAMPLE_TIME, sampleIdentity, sampleMedia, samplePeer } from '../../support/snapshots.ts';
+import {
+  encodeMedia,
+  SAMPLE_TIME,
+  sampleIdentity,
+  sampleMedia,
+  samplePeer,
+} from '../../support/snapshots.ts';
 import type { FuzzTarget } from '../fuzz.ts';
 import { mutateBytes } from '../mutate.ts';
 import { decodeScript, encodeScript, mutateScript } from '../script.ts';

@@ -1,11 +1,11 @@
 import { Room, type RoomOutput } from '../../../src/room/room.ts';
 import { parseRtcp, writeRtcp } from '../../../src/rtp/rtcp.ts';
-import { decodeRoom, encodeMedia } from '../../../src/snapshot/codec/media.ts';
+import { decodeRoom } from '../../../src/snapshot/codec/media.ts';
 import { ByteReader, concat, toHex } from '../../../src/util/bytes.ts';
 import type { Millis } from '../../../src/util/clock.ts';
 import { audioPacket, retransmissionOf, videoPacket } from '../../support/room-media.ts';
 import { seededRandom } from '../../support/seeded-rng.ts';
-import { SAMPLE_TIME } from '../../support/snapshots.ts';
+import { encodeMedia, SAMPLE_TIME } from '../../support/snapshots.ts';
 import type { FuzzTarget } from '../fuzz.ts';
 import { mutateBytes } from '../mutate.ts';
 import { decodeScript, encodeScript, mutateScript, type Step } from '../script.ts';

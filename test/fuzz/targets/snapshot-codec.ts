@@ -1,11 +1,18 @@
 import { isDeepStrictEqual } from 'node:util';
 import { RECORD } from '../../../src/snapshot/codec/fields.ts';
 import { decodeServer, decodeSession, encodeIdentity } from '../../../src/snapshot/codec/identity.ts';
-import { decodePeers, decodeRoom, encodeMedia } from '../../../src/snapshot/codec/media.ts';
+import { decodePeers, decodeRoom } from '../../../src/snapshot/codec/media.ts';
 import type { IdentitySnapshot, MediaSnapshot } from '../../../src/snapshot/schema.ts';
 import { concat, utf8 } from '../../../src/util/bytes.ts';
 import { seededRandom } from '../../support/seeded-rng.ts';
-import { revealed, sampleIdentity, sampleMedia, samplePeer, sampleSession } from '../../support/snapshots.ts';
+import {
+  encodeMedia,
+  revealed,
+  sampleIdentity,
+  sampleMedia,
+  samplePeer,
+  sampleSession,
+} from '../../support/snapshots.ts';
 import { ALL_PROFILES } from '../../support/srtp.ts';
 import type { FuzzTarget } from '../fuzz.ts';
 

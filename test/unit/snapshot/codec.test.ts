@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { NONE } from '../../../src/snapshot/anchor.ts';
 import { decodeServer, decodeSession, encodeIdentity } from '../../../src/snapshot/codec/identity.ts';
-import { decodePeers, decodeRoom, encodeMedia, MediaEncoder } from '../../../src/snapshot/codec/media.ts';
+import { decodePeers, decodeRoom, MediaEncoder } from '../../../src/snapshot/codec/media.ts';
 import { HEADER_BYTES } from '../../../src/snapshot/header.ts';
 import type {
   IdentitySnapshot,
@@ -18,6 +18,7 @@ import { Secret } from '../../../src/util/secret.ts';
 import { loadSodium } from '../../../src/util/sodium.ts';
 import { seededRandom } from '../../support/seeded-rng.ts';
 import {
+  encodeMedia,
   revealed,
   sampleIdentity,
   sampleMedia,
