@@ -866,6 +866,7 @@ class Server implements RunningServer {
     const drops = this.#broadcast.dropCounts;
     countUnder(drops, 'udp', this.#udp.drops);
     countUnder(drops, 'http', this.#http.drops);
+    if (this.#crew !== undefined) countUnder(drops, 'workers', this.#crew.drops);
     if (this.#pages !== undefined) countUnder(drops, 'pages', this.#pages.drops);
     return serverFacts({
       ready: this.#ready,

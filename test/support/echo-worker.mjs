@@ -1,7 +1,17 @@
 /** Stands for a worker: answers as it is told by what it is asked. */
 import { parentPort, workerData } from 'node:worker_threads';
 
+let media = 0;
+
 parentPort.on('message', ({ kind, id, ask, with: asked }) => {
+  if (kind === 'media') {
+    media++;
+    return;
+  }
+  if (kind === 'rekey') {
+    Atomics.add(workerData.mediaTaken, 0, media);
+    media = 0;
+  }
   if (kind !== 'ask') parentPort.postMessage({ kind: 'keyframe-wanted' });
   else if (ask === 'load' && asked.runtimeDir === 'refuse')
     parentPort.postMessage({ kind: 'failure', id, code: 'KEY_MISSING', message: 'no key' });

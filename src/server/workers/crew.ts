@@ -5,6 +5,7 @@ import type { Logger } from '../../log.ts';
 import type { CertificateRecord } from '../../snapshot/schema.ts';
 import type { Report } from '../../snapshot/store.ts';
 import type { Millis } from '../../util/clock.ts';
+import { Counters } from '../../util/counters.ts';
 import { within } from '../waiting.ts';
 import type { FromFollower, ToFollower } from './messages.ts';
 import {
@@ -23,6 +24,9 @@ const PROGRAM = new URL('./rekeycast.js', import.meta.url);
 
 const END_PATIENCE: Millis = 500;
 
+/** Messages with media, of a turn of the loop each, that a worker may have before it: some seconds. What comes later than that is of no use to a viewer. */
+export const MAX_MEDIA_AHEAD = 1_000;
+
 export interface CrewOptions {
   readonly numbers: readonly number[];
   readonly config: Config;
@@ -40,6 +44,9 @@ export type FoundByWorker = Asks['resume']['gives'];
 interface Member {
   readonly number: number;
   readonly worker: Worker;
+  /** How many messages with media it was sent, and has taken; both wrap. */
+  mediaSent: number;
+  readonly mediaTaken: Int32Array;
   /** It may end. */
   released: boolean;
 }
@@ -55,6 +62,7 @@ interface Asked {
  * and in RAM.
  */
 export class Crew {
+  readonly drops = new Counters<'media for a worker'>();
   readonly #options: CrewOptions;
   readonly #members = new Map<number, Member>();
   readonly #asked = new Map<number, Asked>();
@@ -67,13 +75,14 @@ export class Crew {
     this.#options = options;
     const settings = settingsOf(options.config);
     for (const number of options.numbers) {
-      const workerData: WorkerData = { worker: 'rekeycast', number, settings };
+      const mediaTaken = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
+      const workerData: WorkerData = { worker: 'rekeycast', number, settings, mediaTaken };
       const worker = new Worker(options.program ?? PROGRAM, {
         workerData,
         argv: ['worker'],
         name: `worker-${number}`,
       });
-      const member: Member = { number, worker, released: false };
+      const member: Member = { number, worker, mediaSent: 0, mediaTaken, released: false };
       this.#members.set(number, member);
       worker.on('message', (message: FromWorker) => this.#handle(number, message));
       worker.on('error', (cause: unknown) => this.#lose(member, cause));
@@ -127,8 +136,18 @@ export class Crew {
     for (const heard of early) hear(...heard);
   }
 
+  /** Media is dropped, and counted, for one that does not take it. */
   post(number: number, message: ToFollower): void {
-    this.#post(number, message);
+    if (message.kind === 'media' && !this.#takesMedia(number)) this.drops.add('media for a worker');
+    else this.#post(number, message);
+  }
+
+  #takesMedia(number: number): boolean {
+    const member = this.#members.get(number);
+    if (member === undefined) return false;
+    if (((member.mediaSent - Atomics.load(member.mediaTaken, 0)) | 0) >= MAX_MEDIA_AHEAD) return false;
+    member.mediaSent = (member.mediaSent + 1) | 0;
+    return true;
   }
 
   async facts(): Promise<ReadonlyMap<number, WorkerFacts>> {

@@ -35,6 +35,8 @@ export interface WorkerData {
   readonly worker: 'rekeycast';
   readonly number: number;
   readonly settings: WorkerSettings;
+  /** How many messages with media it has taken: shared, and it alone counts. */
+  readonly mediaTaken: Int32Array;
 }
 
 /** What the server asks of a worker, in this order; `facts` and the orders behind it at any time. */

@@ -96,7 +96,10 @@ class WorkerThread {
   listen(): void {
     this.#port.on('message', (message: ToWorker) => {
       if (message.kind === 'ask') void this.#answer(message);
-      else this.#driver?.run((now) => follow(this.#broadcast, message, now));
+      else {
+        if (message.kind === 'media') Atomics.add(this.#data.mediaTaken, 0, 1);
+        this.#driver?.run((now) => follow(this.#broadcast, message, now));
+      }
     });
   }
 

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { readConfig } from '../../../../src/config.ts';
-import { Crew } from '../../../../src/server/workers/crew.ts';
+import { Crew, MAX_MEDIA_AHEAD } from '../../../../src/server/workers/crew.ts';
 import type { StoreEvent } from '../../../../src/snapshot/store.ts';
 import { until } from '../../../support/wait.ts';
 
@@ -86,6 +86,27 @@ describe('a crew', () => {
     await expect(crew.release(1)).rejects.toThrow('no last snapshot');
     expect(crew.numbers).toEqual([]);
     expect(lost).toEqual([]);
+  });
+
+  it('keeps a worker that takes no media from having more and more before it, and goes on when it takes some', async () => {
+    await hire([1, 2]).load(undefined);
+    let answers = 0;
+    crew.listen((_, { kind }) => {
+      if (kind === 'keyframe-wanted') answers++;
+    });
+    const media = { kind: 'media', packets: new Uint8Array(10) } as const;
+    const all = (): void => {
+      for (let i = 0; i < MAX_MEDIA_AHEAD; i++) crew.post(1, media);
+    };
+    all();
+    expect(crew.drops.toJSON()).toEqual({});
+    crew.post(1, media);
+    crew.post(2, media);
+    expect(crew.drops.toJSON()).toEqual({ 'media for a worker': 1 });
+    crew.post(1, { kind: 'rekey' });
+    await until('it has taken all', () => answers === 1);
+    all();
+    expect(crew.drops.toJSON()).toEqual({ 'media for a worker': 1 });
   });
 
   it('tells once of one that ends by itself', async () => {
