@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { RekeycastError } from '../errors.ts';
 import type { FileSystem } from '../util/file-system.ts';
 
 /** A worker's own in STATE_DIR and in RUNTIME_DIR: it has the names in it that the server has in those. */
@@ -6,6 +7,17 @@ const FOLDER = /^worker-([1-9]\d{0,2})$/;
 
 export const workerFolder = (directory: string, number: number): string =>
   join(directory, `worker-${number}`);
+
+/** The same, for the worker itself. Throws `STATE_UNWRITABLE` for a link: it would lead what may lie in RAM only to a disk, and no command would find what is behind it. */
+export function ownFolder(directory: string, number: number, fs: FileSystem): string {
+  const folder = workerFolder(directory, number);
+  const found = fs.linkInfo(folder);
+  if (found === undefined || found.isDirectory) return folder;
+  throw new RekeycastError(
+    'STATE_UNWRITABLE',
+    `${folder} is ${found.isLink ? 'a symbolic link' : 'no directory'}, and has to be a directory: move it away`,
+  );
+}
 
 interface Places {
   readonly stateDir: string;

@@ -8,7 +8,7 @@ import { EventLoopDelay } from '../../observability/event-loop.ts';
 import { SnapshotWrites } from '../../observability/snapshot-writes.ts';
 import { FileSnapshotStore } from '../../snapshot/file-store.ts';
 import type { CertificateRecord, IdentitySnapshot } from '../../snapshot/schema.ts';
-import { workerFolder } from '../../snapshot/worker-folders.ts';
+import { ownFolder } from '../../snapshot/worker-folders.ts';
 import { UdpSocket } from '../../transport/socket.ts';
 import { type Millis, monotonicNow, wallNow } from '../../util/clock.ts';
 import { collectSoon } from '../../util/collect.ts';
@@ -128,10 +128,11 @@ class WorkerThread {
       record: () => undefined,
     });
     this.#keys.writer();
-    const runtimeFolder = runtimeDir && workerFolder(runtimeDir, number);
+    const stateFolder = ownFolder(settings.stateDir, number, nodeFileSystem);
+    const runtimeFolder = runtimeDir && ownFolder(runtimeDir, number, nodeFileSystem);
     if (runtimeFolder !== undefined) nodeFileSystem.makeDirectory(runtimeFolder, 0o700);
     this.#store = new FileSnapshotStore({
-      stateDir: workerFolder(settings.stateDir, number),
+      stateDir: stateFolder,
       runtimeDir: runtimeFolder,
       ownRuntimeDir: runtimeDir,
       keys: this.#keys,

@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { removeFolders, workersToRun } from '../../../../src/server/workers/folders.ts';
-import { placesOf } from '../../../../src/snapshot/worker-folders.ts';
+import { ownFolder, placesOf } from '../../../../src/snapshot/worker-folders.ts';
 import { nodeFileSystem } from '../../../../src/util/file-system.ts';
 import { testDirectory } from '../../../support/test-directory.ts';
 
@@ -46,6 +46,14 @@ it('follows no link', () => {
   expect(placesOf({ stateDir: directory, runtimeDir: undefined }, nodeFileSystem)).toEqual([
     { stateDir: directory, runtimeDir: undefined },
   ]);
+  expect(() => ownFolder(directory, 1, nodeFileSystem)).toThrow(/worker-1 is a symbolic link/);
+  expect(ownFolder(directory, 2, nodeFileSystem)).toBe(join(directory, 'worker-2'));
+});
+
+it('writes in a directory of its own, and in nothing else', () => {
+  const directory = stateDir('no-directory', 'worker-1', 'worker-2/identity.sealed');
+  expect(() => ownFolder(directory, 1, nodeFileSystem)).toThrow(/worker-1 is no directory/);
+  expect(ownFolder(directory, 2, nodeFileSystem)).toBe(join(directory, 'worker-2'));
 });
 
 it('knows of the places of all that are there, in either directory', () => {
