@@ -63,9 +63,10 @@ import { Tally } from './tally.ts';
 
 /** More visitors than one process can feed; the next is told that the room is full. */
 const MAX_SESSIONS = 2_000;
-/** Where more pages than these are there, who comes and goes is told to all of them this far apart: each is a message to each. */
+/** Where more pages than these are there, who comes and goes is told to all of them this far apart, and a thousand times a second at most: each is a message to each. */
 const MANY_PAGES = 50;
 const ROOM_SPACING: Millis = 200;
+const SPACING_PER_PAGE: Millis = 1;
 /** To viewers, in one turn of the loop, after a restart. */
 const GREETINGS_AT_ONCE = 64;
 /** In the room of an engine that follows, the one that leads is the broadcaster; in the room of that one, those that follow are one viewer. No session has this id. */
@@ -1037,7 +1038,8 @@ export class Broadcast {
 
   /** Tells every page how many watch and whether somebody is on air, when that has changed, and who is new in any case. */
   #tellRoom(now: Millis): void {
-    const spacing = this.#pages.count + this.#elsewhere.size > MANY_PAGES ? ROOM_SPACING : 0;
+    const pages = this.#pages.count + this.#elsewhere.size;
+    const spacing = pages > MANY_PAGES ? Math.max(ROOM_SPACING, pages * SPACING_PER_PAGE) : 0;
     if (now < this.#roomSeenAt + spacing) {
       this.#tellRoomAt = this.#roomSeenAt + spacing;
       return;
