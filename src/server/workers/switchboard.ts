@@ -99,7 +99,7 @@ export class Switchboard {
     else if (page.follower === undefined) this.#lead.handleMessage(id, message, now);
     else if (message.type === 'publish') this.#publish(page, now);
     else {
-      if (message.type === 'away' && page.session !== undefined) this.#lead.awayElsewhere(page.session);
+      if (message.type === 'away') this.#noteAway(page);
       this.#post(page.follower, { kind: 'say', page: id, message });
     }
   }
@@ -211,6 +211,12 @@ export class Switchboard {
     this.#dismiss(session);
     this.#lead.moveHere(opened.id, session);
     this.#tell(opened.id, PAGE_ERROR.tokenUnknown);
+  }
+
+  /** Unless another page has its session by now. */
+  #noteAway({ opened, session }: Page): void {
+    if (session !== undefined && this.#sessions.get(session)?.page === opened.id)
+      this.#lead.awayElsewhere(session);
   }
 
   /** The page has no say there any more, and is told nothing. */
