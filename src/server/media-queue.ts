@@ -12,8 +12,8 @@ const PACKETS = 8;
 const LANES = 4;
 /** Some seconds of media. Whoever is that far behind does not catch up. */
 const MAX_WAITING = 1_024;
-/** New keys for all at once, each with some tenths of a second of media to be sent again. */
-const MAX_SINGLE = 262_144;
+/** New keys for as many as get them at a time, each with a second of media to be sent again; retransmissions, each a packet of its own, to some 70 MB. */
+const MAX_SINGLE = 65_536;
 
 /** A packet on its way to one viewer. */
 export interface MediaJob {

@@ -110,4 +110,18 @@ describe('media that waits', () => {
     (b.connection.peer as { sendContext: unknown }).sendContext = undefined;
     expect(takeAll(queue)).toEqual([['a 101']]);
   });
+
+  it('is refused where too much waits already, for one viewer as for all', () => {
+    const queue = new MediaQueue();
+    const [a] = [viewer('a')];
+    const fill = (add: () => boolean): number => {
+      let count = 0;
+      while (add()) count++;
+      return count;
+    };
+    expect(fill(() => queue.addFor(a, packet(1)))).toBe(65_536);
+    expect(fill(() => queue.add(packet(1), [a]))).toBe(1_024);
+    queue.take();
+    expect(queue.addFor(a, packet(1))).toBe(true);
+  });
 });
