@@ -1,8 +1,8 @@
 import { type Millis, monotonicNow } from '../util/clock.ts';
 
 /** How many times as long as a write has held the loop up, which grows with the sessions, the next one waits: all that return together are a few writes. */
-const REST_FACTOR = 19;
-const LONGEST_REST: Millis = 400;
+const REST_FACTOR = 9;
+const LONGEST_REST: Millis = 100;
 
 /**
  * Writes the identity snapshot when something in it has changed, one write at a time, each for all the changes since the last. What has
