@@ -285,7 +285,12 @@ async function measureOne(
     staleSinceOffer: stale.map(({ sinceOfferMs }) => sinceOfferMs).filter((ms) => typeof ms === 'number'),
     staleSinceSpawn: stale.map(({ time }) => Number(time) - run.spawnedAtWall),
     loopDelay: await longestDelay(server),
-    gaps: far ? audience.map(({ packetTimes }) => longestGap(packetTimes)?.length ?? Number.NaN) : [],
+    // What was on its way when the server ended came before this one was there.
+    gaps: far
+      ? audience.map(
+          ({ packetTimes }) => longestGap(packetTimes.filter((at) => at > spawnedAt))?.length ?? Number.NaN,
+        )
+      : [],
   };
 }
 

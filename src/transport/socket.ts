@@ -12,6 +12,8 @@ const BUFFER_BYTES = 4 * 1024 * 1024;
 const MAX_QUEUED_BYTES = 8 * 1024 * 1024;
 /** Datagrams that wait for the server to be there. Anybody can send some. */
 const MAX_EARLY = 1_024;
+/** Longer datagrams are none of media. */
+const COPY_BYTES = 2_048;
 
 /** How media leaves: several datagrams in one message, one message each in one call, or one call each. */
 export type SendPath = 'gso' | 'sendmmsg' | 'dgram';
@@ -54,6 +56,8 @@ export class UdpSocket {
   /** More waits than may. */
   #full = false;
   #closed = false;
+  /** Of a datagram that is sent by itself. */
+  #copy: Uint8Array | undefined;
   readonly #sent = (error: Error | null): void => {
     if (error !== null) this.drops.add('send failed');
   };
@@ -134,7 +138,7 @@ export class UdpSocket {
       return;
     }
     this.#count(datagram);
-    this.#socket.send(datagram, to.port, this.#mapped ? map(to.ip) : to.ip, this.#sent);
+    this.#hand(datagram, to);
   }
 
   /** A datagram of media: it leaves by the next {@link flush}, and has to stay as it is until then. */
@@ -145,7 +149,8 @@ export class UdpSocket {
     else {
       // In the order in which they came.
       this.#batch?.flush();
-      this.send(datagram.slice(), to);
+      this.#count(datagram);
+      this.#sendCopy(datagram, to);
     }
   }
 
@@ -174,8 +179,8 @@ export class UdpSocket {
         rest: (datagram, to, why) => {
           if (why === 'hopeless') hopeless();
           else this.#queueing = true;
-          // It is counted, and may have to wait.
-          this.#socket.send(datagram.slice(), to.port, this.#mapped ? map(to.ip) : to.ip, this.#sent);
+          // It is counted.
+          this.#sendCopy(datagram, to);
         },
         failed: () => this.drops.add('send failed'),
         unsegmented: (to, errno) => {
@@ -191,6 +196,23 @@ export class UdpSocket {
     // Its descriptor may be another file's from here on.
     this.#batch = undefined;
     this.#socket.close();
+  }
+
+  /** The datagram is the caller's again when this returns. */
+  #sendCopy(datagram: Uint8Array, to: Address): void {
+    if (datagram.length > COPY_BYTES) {
+      this.#hand(datagram.slice(), to);
+      return;
+    }
+    this.#copy ??= new Uint8Array(COPY_BYTES);
+    this.#copy.set(datagram);
+    this.#hand(this.#copy.subarray(0, datagram.length), to);
+    // What waits stays where it is. Mostly nothing does: one copy serves all, and is not the collector's work some ten thousand times a second.
+    if (this.#socket.getSendQueueCount() > 0) this.#copy = undefined;
+  }
+
+  #hand(datagram: Uint8Array, to: Address): void {
+    this.#socket.send(datagram, to.port, this.#mapped ? map(to.ip) : to.ip, this.#sent);
   }
 
   #count({ length }: Uint8Array): void {
