@@ -188,6 +188,8 @@ function farTable(restarts: readonly Restart[], viewers: number): string {
   return [
     `### Through relays, ${RTT_MS} ms of round trip, ${viewers} viewers`,
     '',
+    'The pages of this benchmark send from a new port as soon as they have the offer, and the server believes no address that has not answered it: a round trip more than in Chromium, which stays on its old port until the new one is nominated (`RESULTS-restart.md`).',
+    '',
     '| what | goal | median | worst | n |',
     '|---|---|---|---|---|',
     `| longest time between two frames of a viewer during the in-place re-key | ≤ 1.5 RTT + ${FRAME_MS} ms = ${1.5 * RTT_MS + FRAME_MS} ms | ${rounded(median(gaps))} ms | ${rounded(worst(gaps))} ms | ${gaps.length} |`,
