@@ -13,6 +13,7 @@ import { LOOPBACK } from '../test/support/ports.ts';
 import { type FrameShape, VirtualBrowser, type VirtualConnection } from '../test/support/virtual-browser.ts';
 import { until } from '../test/support/wait.ts';
 import { WsClient } from '../test/support/ws-client.ts';
+import { addressIn } from './candidate.ts';
 import { openSieved, type Sieve, type SievedSocket } from './fanout-sieve.ts';
 
 /** RFC 7675 §5.1. */
@@ -291,12 +292,6 @@ export class Page {
 }
 
 const payloadTypeOf = (datagram: Uint8Array): number => datagram[1]! & 0x7f;
-
-/** The server's first candidate of UDP over IPv4. */
-function addressIn(sdp: string): Address | undefined {
-  const [, ip, port] = /^a=candidate:\S+ 1 udp \d+ ([\d.]+) (\d+) typ host/im.exec(sdp) ?? [];
-  return ip === undefined ? undefined : { ip, port: Number(port) };
-}
 
 /** Opens so many pages, `atOnce` at a time, and gives them once they have keys. */
 export async function openPages(

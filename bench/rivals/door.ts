@@ -5,6 +5,7 @@ import { WebSocketServer } from 'ws';
 import type { ClientMessage, ServerMessage } from '../../src/signaling/protocol.ts';
 import type { Address } from '../../src/transport/address.ts';
 import { LOOPBACK } from '../../test/support/ports.ts';
+import { addressIn } from '../candidate.ts';
 
 /** One transport of another server, as a viewer has to know it. */
 interface Transport {
@@ -102,9 +103,8 @@ export function answerTo(offer: string, answer: string): string {
   return [...kept, ...taken, 'a=setup:passive', 'a=recvonly', ''].join('\r\n');
 }
 
-/** The first candidate of UDP over IPv4. */
 function candidateIn(sdp: string): Address {
-  const [, ip, port] = /^a=candidate:\S+ 1 udp \d+ ([\d.]+) (\d+) typ host/im.exec(sdp) ?? [];
-  if (ip === undefined) throw new Error(`there is no candidate in\n${sdp}`);
-  return { ip, port: Number(port) };
+  const address = addressIn(sdp);
+  if (address === undefined) throw new Error(`there is no candidate in\n${sdp}`);
+  return address;
 }

@@ -37,7 +37,6 @@ import { announceServer } from '../snapshot/run-file.ts';
 import type { CertificateRecord, IdentitySnapshot, MediaSnapshot } from '../snapshot/schema.ts';
 import { UdpSocket } from '../transport/socket.ts';
 import { type Millis, monotonicNow, wallNow } from '../util/clock.ts';
-import { collectSoon } from '../util/collect.ts';
 import { countUnder } from '../util/counters.ts';
 import { secureRandom } from '../util/rng.ts';
 import { Secret } from '../util/secret.ts';
@@ -50,10 +49,12 @@ import { CertificateKeeper, describeCertificate } from './certificate-keeper.ts'
 import { DemoDesk, type DemoWorks } from './demo-desk.ts';
 import { Drain, type DrainEnd } from './drain.ts';
 import { EngineDriver } from './engine-driver.ts';
+import { identityWriter, mediaWriter, writeAnew } from './engine-snapshots.ts';
 import { ForeignNames } from './foreign-names.ts';
-import { IdentityWriter } from './identity-writer.ts';
+import type { IdentityWriter } from './identity-writer.ts';
 import type { InheritedSockets } from './inherited-sockets.ts';
-import { MediaWriter } from './media-writer.ts';
+import type { MediaWriter } from './media-writer.ts';
+import { collectOldKeys } from './old-keys.ts';
 import type { PageId } from './page-bindings.ts';
 import { quicken } from './quicken.ts';
 import {
@@ -559,15 +560,8 @@ class Server implements RunningServer {
     await this.#crew?.read();
     this.#stopSignal.throwIfAborted();
     const { identity: restored, media } = await takeSnapshots(this.#storage);
-    if (keepsMedia) {
-      this.#media = new MediaWriter(store, (error) => {
-        writes.failed('media');
-        this.#log.error(
-          { event: 'media-not-written', err: error },
-          'no media context is written any more: viewers would resume by re-key alone',
-        );
-      });
-    }
+    const target = { store, writes, log: this.#log };
+    if (keepsMedia) this.#media = mediaWriter(target);
     const instance = randomUUID();
     this.#broadcast = this.#createBroadcast(
       restored ?? (await this.#firstIdentity()),
@@ -590,16 +584,7 @@ class Server implements RunningServer {
             },
           }),
     });
-    this.#identity = new IdentityWriter(
-      () => store.writeIdentity(this.#broadcast.captureIdentity()),
-      (error) => {
-        writes.failed('identity');
-        this.#log.error(
-          { event: 'identity-not-written', err: error },
-          'sessions that are new since the last write would not survive a crash',
-        );
-      },
-    );
+    this.#identity = identityWriter(target, this.#broadcast);
     crew?.listen((number, message) =>
       this.#run((now) => this.#switchboard.handleFollower(number, message, now)),
     );
@@ -832,16 +817,13 @@ class Server implements RunningServer {
     const { keys } = this.#storage;
     // A key source may take its time, which an end does not wait for.
     await unlessStopped(keys.reload(), this.#ending.signal);
-    await this.#writeAnew({});
+    await this.#writeAnew();
     await this.#crew?.reseal();
     this.#audit.note('resealed', { key: keys.primary().id });
   }
 
-  /** Writes everything, both generations of it, with this change. */
-  async #writeAnew(change: Partial<IdentitySnapshot>): Promise<void> {
-    const media = this.#media?.writes ? this.#broadcast.captureMedia() : undefined;
-    await this.#storage.store.reseal({ ...this.#broadcast.captureIdentity(), ...change }, media);
-    if (media !== undefined) this.#broadcast.granted(media);
+  #writeAnew(change?: Partial<IdentitySnapshot>): Promise<void> {
+    return writeAnew(this.#storage.store, this.#broadcast, this.#media, change);
   }
 
   /** On file first: what pages are shown is there after a kill. */
@@ -916,9 +898,7 @@ class Server implements RunningServer {
           );
           this.#audit.handle(output.event);
           // A worker does it by itself.
-          if (output.follower !== undefined) break;
-          if (output.event.event === 'stale-keys-destroyed' || output.event.event === 'keyed')
-            collectSoon(() => this.#log.debug({ event: 'old-keys-collected' }));
+          if (output.follower === undefined) collectOldKeys(output.event, this.#log);
           break;
       }
     }

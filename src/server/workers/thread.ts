@@ -11,7 +11,6 @@ import type { CertificateRecord, IdentitySnapshot } from '../../snapshot/schema.
 import { ownFolder } from '../../snapshot/worker-folders.ts';
 import { UdpSocket } from '../../transport/socket.ts';
 import { type Millis, monotonicNow, wallNow } from '../../util/clock.ts';
-import { collectSoon } from '../../util/collect.ts';
 import { countUnder } from '../../util/counters.ts';
 import { nodeFileSystem } from '../../util/file-system.ts';
 import { secureRandom } from '../../util/rng.ts';
@@ -20,8 +19,10 @@ import { loadSodium } from '../../util/sodium.ts';
 import { Broadcast } from '../broadcast.ts';
 import { signingKey } from '../certificate.ts';
 import { EngineDriver } from '../engine-driver.ts';
-import { IdentityWriter } from '../identity-writer.ts';
-import { MediaWriter } from '../media-writer.ts';
+import { identityWriter, mediaWriter, writeAnew } from '../engine-snapshots.ts';
+import type { IdentityWriter } from '../identity-writer.ts';
+import type { MediaWriter } from '../media-writer.ts';
+import { collectOldKeys } from '../old-keys.ts';
 import { quicken } from '../quicken.ts';
 import {
   DISK_PATIENCE_MS,
@@ -159,25 +160,10 @@ class WorkerThread {
     const media = await this.#store.takeMedia();
     this.#keys.forget();
     found?.certificate.privateKey.dispose();
-    if (keepsMedia)
-      this.#media = new MediaWriter(this.#store, (error) => {
-        this.#writes.failed('media');
-        this.#log.error(
-          { event: 'media-not-written', err: error },
-          'no media context is written any more: viewers would resume by re-key alone',
-        );
-      });
+    const target = { store: this.#store, writes: this.#writes, log: this.#log };
+    if (keepsMedia) this.#media = mediaWriter(target);
     this.#broadcast = this.#createBroadcast(certificate, instance, found, media);
-    this.#identity = new IdentityWriter(
-      () => this.#store.writeIdentity(this.#broadcast.captureIdentity()),
-      (error) => {
-        this.#writes.failed('identity');
-        this.#log.error(
-          { event: 'identity-not-written', err: error },
-          'sessions that are new since the last write would not survive a crash',
-        );
-      },
-    );
+    this.#identity = identityWriter(target, this.#broadcast);
     const driver = new EngineDriver({
       broadcast: this.#broadcast,
       udp: this.#udp,
@@ -262,17 +248,12 @@ class WorkerThread {
       } else if (output.kind === 'message' && output.afterWrite)
         this.#identity.afterWrite(() => this.#post(report));
       else this.#post(report);
-      if (output.kind !== 'event') continue;
-      if (output.event.event === 'stale-keys-destroyed' || output.event.event === 'keyed')
-        collectSoon(() => this.#log.debug({ event: 'old-keys-collected' }));
+      if (output.kind === 'event') collectOldKeys(output.event, this.#log);
     }
   }
 
-  /** Everything, both generations of it. */
-  async #writeAnew(): Promise<void> {
-    const media = this.#media?.writes ? this.#broadcast.captureMedia() : undefined;
-    await this.#store.reseal(this.#broadcast.captureIdentity(), media);
-    if (media !== undefined) this.#broadcast.granted(media);
+  #writeAnew(): Promise<void> {
+    return writeAnew(this.#store, this.#broadcast, this.#media);
   }
 
   /** The main thread has it on file, and its own counts: a disk that is full here keeps nobody from being shown it. */

@@ -113,8 +113,9 @@ describe('IdentityWriter', () => {
     expect(failures.length).toBe(1);
   });
 
-  it('rests behind a write that has held the loop up, and makes one write of all that comes meanwhile', async () => {
-    const slow = new IdentityWriter(
+  /** Holds the loop up with each write. */
+  const slowWriter = (): IdentityWriter =>
+    new IdentityWriter(
       () => {
         const from = performance.now();
         while (performance.now() - from < 5);
@@ -122,6 +123,9 @@ describe('IdentityWriter', () => {
       },
       (error) => failures.push(error),
     );
+
+  it('rests behind a write that has held the loop up, and makes one write of all that comes meanwhile', async () => {
+    const slow = slowWriter();
     slow.request();
     await disk.finish();
     for (disk.state = 1; disk.state < 5; disk.state++) {
@@ -136,14 +140,7 @@ describe('IdentityWriter', () => {
   it('does not rest where somebody waits for all of it', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout'] });
     try {
-      const slow = new IdentityWriter(
-        () => {
-          const from = performance.now();
-          while (performance.now() - from < 5);
-          return disk.write();
-        },
-        (error) => failures.push(error),
-      );
+      const slow = slowWriter();
       slow.request();
       await disk.finish();
       slow.request();
