@@ -49,9 +49,13 @@ describe('Chromium and Firefox that watch', { timeout: TIMEOUT_MS }, () => {
 
   it('come back by themselves when the computer was asleep for longer than consent lasts', async () => {
     const { viewers } = await watched();
-    for (const browser of [thrifty(), firefox()]) browser.sleep();
-    await elapse(ASLEEP_MS);
-    for (const browser of [thrifty(), firefox()]) browser.wake();
+    const browsers = [thrifty(), firefox()];
+    try {
+      for (const browser of browsers) browser.sleep();
+      await elapse(ASLEEP_MS);
+    } finally {
+      for (const browser of browsers) browser.wake();
+    }
     const at = Date.now();
     for (const viewer of viewers) {
       await expectMedia(viewer, at);

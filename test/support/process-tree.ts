@@ -1,7 +1,31 @@
 import { readdirSync, readFileSync } from 'node:fs';
 
+/**
+ * Sends a signal to a process and to everything that it has started, also to what is started meanwhile. One that has ended in between needs
+ * none: a browser starts and ends processes all the time.
+ */
+export function signalTree(root: number, signal: NodeJS.Signals): void {
+  const signalled = new Set<number>();
+  for (;;) {
+    const rest = processTree(root).filter((pid) => !signalled.has(pid));
+    if (rest.length === 0) return;
+    for (const pid of rest) {
+      signalled.add(pid);
+      signalOne(pid, signal);
+    }
+  }
+}
+
+function signalOne(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
+}
+
 /** A process and everything that it has started, by process id. */
-export function processTree(root: number): readonly number[] {
+function processTree(root: number): readonly number[] {
   const children = new Map<number, number[]>();
   for (const name of readdirSync('/proc')) {
     const pid = Number(name);

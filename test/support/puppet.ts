@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { type Browser, type KeyInput, type LaunchOptions, launch } from 'puppeteer-core';
 import { installProbe } from './page-probe.ts';
-import { processTree } from './process-tree.ts';
+import { signalTree } from './process-tree.ts';
 import { BROWSER_PATIENCE_MS, GRAVE, type PageDriver, TestPage } from './test-page.ts';
 
 /**
@@ -44,21 +44,21 @@ export class PuppetBrowser {
 
   /** As on a computer that is put to sleep: everything that the browser is made of stands still. */
   sleep(): void {
-    for (const pid of this.#processes()) process.kill(pid, 'SIGSTOP');
+    this.#signal('SIGSTOP');
   }
 
   wake(): void {
-    for (const pid of this.#processes()) process.kill(pid, 'SIGCONT');
+    this.#signal('SIGCONT');
   }
 
   close(): Promise<void> {
     return this.#browser.close();
   }
 
-  #processes(): readonly number[] {
+  #signal(signal: NodeJS.Signals): void {
     const pid = this.#browser.process()?.pid;
     if (pid === undefined) throw new Error('the browser has ended');
-    return processTree(pid);
+    signalTree(pid, signal);
   }
 }
 
