@@ -78,14 +78,14 @@ export class HandshakeQueue<Key> {
     this.#waiting.delete(key);
   }
 
-  /** It has its keys, or will not get them now; who waits goes on waiting. */
-  done(key: Key, now: Millis): void {
+  /** It is not under way any more; who waits goes on waiting. `keyedAt`: when the newest of its keys were there, if any are. */
+  done(key: Key, keyedAt: Millis | undefined): void {
     const began = this.#running.get(key);
     if (began === undefined) return;
     this.#running.delete(key);
-    const took = now - began;
-    // It had nothing to do: that says nothing of how long a handshake takes.
-    if (took === 0) return;
+    // It had nothing to do, or has failed: that says nothing of how long a handshake takes, and whoever likes fails at once.
+    if (keyedAt === undefined || keyedAt <= began) return;
+    const took = keyedAt - began;
     this.#shortest = Math.min(this.#shortest, took);
     this.#average += (took - this.#average) * SMOOTHING;
     const waited = took > this.#shortest * WAITED_FACTOR + WAITED;

@@ -41,9 +41,10 @@ export class ReturningPages {
     this.#admitting = false;
   }
 
-  /** After each change of a session: who has its keys makes place. */
+  /** After each change of a session: who has its keys makes place, and who will not get them now. */
   follow(session: Session, now: Millis): void {
-    if (!session.connections.some(awaitsKeys)) this.#queue.done(session, now);
+    const { connections } = session;
+    if (!connections.some(awaitsKeys)) this.#queue.done(session, newestKeys(connections));
     if (this.#queue.waiting > 0) this.admit(now);
   }
 
@@ -59,3 +60,10 @@ export class ReturningPages {
 
 const awaitsKeys = ({ pending, keyedAt }: Connection): boolean =>
   pending !== undefined && keyedAt === undefined;
+
+function newestKeys(connections: readonly Connection[]): Millis | undefined {
+  let newest: Millis | undefined;
+  for (const { keyedAt } of connections)
+    if (keyedAt !== undefined && (newest === undefined || keyedAt > newest)) newest = keyedAt;
+  return newest;
+}

@@ -94,6 +94,32 @@ describe('HandshakeQueue', () => {
     expect(begin(queue, 100)).toHaveLength(64);
   });
 
+  it('learns nothing from one that fails, however quickly: who fails on purpose slows nobody down', () => {
+    const queue = new HandshakeQueue<number>(64);
+    for (let key = 0; key < 1_000; key++) queue.add(key);
+    let running = begin(queue, 0);
+    let now = 0;
+    for (let turn = 0; turn < 5; turn++) {
+      const [failing, ...others] = running;
+      // One had keys already, of before.
+      queue.done(failing!, turn % 2 === 0 ? undefined : now - 1);
+      running = begin(queue, now + 1);
+      now += 150;
+      for (const key of others) queue.done(key, now);
+      running.push(...begin(queue, now));
+    }
+    expect(running).toHaveLength(64);
+  });
+
+  it('gives the place of one that fails to the next', () => {
+    const queue = new HandshakeQueue<number>(1);
+    queue.add(1);
+    queue.add(2);
+    expect(begin(queue, 0)).toEqual([1]);
+    queue.done(1, undefined);
+    expect(begin(queue, 1)).toEqual([2]);
+  });
+
   it('has nobody wait longer and longer for those who always answer at the last moment', () => {
     const queue = new HandshakeQueue<number>(1);
     for (let key = 0; key < 100; key++) queue.add(key);
