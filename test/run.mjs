@@ -1,12 +1,15 @@
 /**
- * Runs tests: `node test/run.mjs [folder ...]`, all folders without one. Unit and scenario tests run side by side, what starts servers and
- * browsers one file after the other. The last line is `N passed, N failed`.
+ * Runs tests: `node test/run.mjs [folder ...]`, all folders without one. Unit and scenario tests run side by side, and so does what spends
+ * its time waiting (`test/e2e/waiting`); what else starts servers and browsers runs one file after the other. The last line is
+ * `N passed, N failed`.
  */
 import { existsSync } from 'node:fs';
 import { startVitest } from 'vitest/node';
 
 const FOLDERS = ['unit', 'scenario', 'interop', 'security', 'fuzz', 'packaging', 'e2e'];
 const ONE_AT_A_TIME = new Set(['interop', 'security', 'packaging', 'e2e']);
+/** Minutes without a server, a network or a computer: nothing to do for a processor, so that they pass at the same time. */
+const WAITING = 'test/e2e/waiting/**/*.test.ts';
 
 const wanted = process.argv.slice(2);
 const folders = FOLDERS.filter(
@@ -20,18 +23,21 @@ if (unknown.length > 0) {
 
 let passed = 0;
 let failed = 0;
-for (const parallel of [true, false]) {
-  const group = folders.filter((folder) => ONE_AT_A_TIME.has(folder) !== parallel);
-  if (group.length > 0) await runGroup(group, parallel);
-}
+const testsIn = (folder) => `test/${folder}/**/*.test.ts`;
+const sideBySide = folders.filter((folder) => !ONE_AT_A_TIME.has(folder));
+const oneByOne = folders.filter((folder) => ONE_AT_A_TIME.has(folder));
+await runGroup(sideBySide.map(testsIn), { fileParallelism: true });
+await runGroup(oneByOne.map(testsIn), { fileParallelism: false, exclude: [WAITING] });
+if (folders.includes('e2e')) await runGroup([WAITING], { fileParallelism: true, maxWorkers: 2 });
 process.stdout.write(`${passed} passed, ${failed} failed\n`);
 process.exit(failed === 0 && passed > 0 ? 0 : 1);
 
-async function runGroup(group, parallel) {
+async function runGroup(include, options) {
+  if (include.length === 0) return;
   const vitest = await startVitest('test', [], {
+    ...options,
     watch: false,
-    include: group.map((folder) => `test/${folder}/**/*.test.ts`),
-    fileParallelism: parallel,
+    include,
     testTimeout: 300_000,
     hookTimeout: 300_000,
     passWithNoTests: true,

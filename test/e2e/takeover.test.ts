@@ -2,16 +2,14 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { prepareServer, sharedBrowser, startBroadcast } from '../support/fixture.ts';
-import type { Run, ServerProcess } from '../support/process.ts';
 import { Strain } from '../support/strain.ts';
+import { askedWhileStopped, expectUntouched, runningServer, TAKEOVER } from '../support/takeover.ts';
 import { testDirectory } from '../support/test-directory.ts';
 import { resumes, visit } from '../support/visitor.ts';
 import { until } from '../support/wait.ts';
-import type { WsClient } from '../support/ws-client.ts';
 
 const browser = sharedBrowser();
 const root = testDirectory();
-const TAKEOVER = ['serve', '--takeover'] as const;
 const CLEAN = { code: 0, signal: null };
 
 describe('rekeycast serve --takeover', { timeout: 300_000 }, () => {
@@ -143,20 +141,6 @@ describe('rekeycast serve --takeover', { timeout: 300_000 }, () => {
     expect(await resumes(server, page)).toBe(true);
   });
 
-  it('gives up in words on one that hangs, which goes on when it does not hang any more', {
-    timeout: 180_000,
-  }, async () => {
-    const server = await runningServer();
-    const page = await visit(server);
-    const before = await askedWhileStopped(server);
-    const { run } = server;
-    expect(await server.fallBack(before)).toEqual({ code: 1, signal: null });
-    expect(run.stderr).toMatch(/does not answer .*If it hangs, kill it.*\[HANDOVER_REFUSED\]/);
-    server.signal('SIGCONT');
-    await until('it knows', () => server.events('handover-cancelled').length === 1);
-    await expectUntouched(server, page);
-  });
-
   it('is told how it is called', async () => {
     const server = await prepareServer();
     server.spawn(['serve', '--take-over']);
@@ -170,28 +154,3 @@ const noCertificate = () => ({
   TLS_CERT: join(root.path, 'missing.pem'),
   TLS_KEY: join(root.path, 'missing.pem'),
 });
-
-/** A takeover that has asked a server which is stopped and cannot answer. Gives that one. */
-async function askedWhileStopped(server: ServerProcess): Promise<Run> {
-  server.signal('SIGSTOP');
-  const { before, run } = server.spawnBeside(TAKEOVER);
-  await until('it asks', () => run.stdout.includes('"asking-to-hand-over"'));
-  return before;
-}
-
-async function runningServer(): Promise<ServerProcess> {
-  const server = await prepareServer();
-  await server.start();
-  return server;
-}
-
-async function expectUntouched(server: ServerProcess, page: WsClient): Promise<void> {
-  expect(await server.isReady()).toBe(true);
-  expect(page.closeCode).toBeUndefined();
-  expect(server.events('started').length).toBe(1);
-  // And it can still hand over.
-  const { before } = server.spawnBeside(TAKEOVER);
-  await until('the first has ended', () => before.exit);
-  await server.ready();
-  expect(await resumes(server, page)).toBe(true);
-}

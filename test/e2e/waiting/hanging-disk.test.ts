@@ -1,12 +1,12 @@
 import { closeSync, constants, existsSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { prepareServer } from '../support/fixture.ts';
-import { makePipe } from '../support/pipe.ts';
-import type { ServerProcess } from '../support/process.ts';
-import { testDirectory } from '../support/test-directory.ts';
-import { resumes, visit } from '../support/visitor.ts';
-import { until } from '../support/wait.ts';
+import { prepareServer } from '../../support/fixture.ts';
+import { makePipe } from '../../support/pipe.ts';
+import type { ServerProcess } from '../../support/process.ts';
+import { testDirectory } from '../../support/test-directory.ts';
+import { resumes, visit } from '../../support/visitor.ts';
+import { until } from '../../support/wait.ts';
 
 const root = testDirectory();
 

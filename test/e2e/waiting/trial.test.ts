@@ -1,17 +1,17 @@
 import { join } from 'node:path';
 import { buildSync } from 'esbuild';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { runSnapshot } from '../../src/cli/snapshot.ts';
-import type { tryRekeyInPlace } from '../../src/client/trial.ts';
-import type { Inspected } from '../../src/snapshot/inspect.ts';
-import type { Broadcast } from '../support/broadcast.ts';
-import { ran } from '../support/command.ts';
-import { FirefoxBrowser } from '../support/firefox.ts';
-import { prepareBroadcast, sharedBrowser } from '../support/fixture.ts';
-import { hostAddress } from '../support/ports.ts';
-import { ROOT } from '../support/process.ts';
-import type { TestPage } from '../support/test-page.ts';
-import { until } from '../support/wait.ts';
+import { runSnapshot } from '../../../src/cli/snapshot.ts';
+import type { tryRekeyInPlace } from '../../../src/client/trial.ts';
+import type { Inspected } from '../../../src/snapshot/inspect.ts';
+import type { Broadcast } from '../../support/broadcast.ts';
+import { ran } from '../../support/command.ts';
+import { FirefoxBrowser } from '../../support/firefox.ts';
+import { prepareBroadcast, sharedBrowser } from '../../support/fixture.ts';
+import { hostAddress } from '../../support/ports.ts';
+import { ROOT } from '../../support/process.ts';
+import type { TestPage } from '../../support/test-page.ts';
+import { until } from '../../support/wait.ts';
 
 declare global {
   var trial: { tryRekeyInPlace: typeof tryRekeyInPlace };

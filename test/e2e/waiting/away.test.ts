@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import type { Broadcast } from '../support/broadcast.ts';
-import { ThriftyChromium } from '../support/chromium.ts';
-import { prepareBroadcast, shared, sharedBrowser, sharedFirefox } from '../support/fixture.ts';
-import { hostAddress } from '../support/ports.ts';
-import { smallCamera } from '../support/small-camera.ts';
-import { expectMedia } from '../support/survival.ts';
-import type { TestPage } from '../support/test-page.ts';
-import { elapse } from '../support/wait.ts';
+import type { Broadcast } from '../../support/broadcast.ts';
+import { ThriftyChromium } from '../../support/chromium.ts';
+import { prepareBroadcast, shared, sharedBrowser, sharedFirefox } from '../../support/fixture.ts';
+import { hostAddress } from '../../support/ports.ts';
+import { smallCamera } from '../../support/small-camera.ts';
+import { expectMedia } from '../../support/survival.ts';
+import type { TestPage } from '../../support/test-page.ts';
+import { elapse } from '../../support/wait.ts';
 
 const TIMEOUT_MS = 240_000;
 /** Longer than consent lasts (RFC 7675 §5.1: 30 s). */
