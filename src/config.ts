@@ -4,6 +4,7 @@ import type * as z from 'zod/mini';
 import { RekeycastError } from './errors.ts';
 import type { VideoCodec } from './signaling/sdp.ts';
 import { parseNetwork } from './signaling/visit.ts';
+import { MAX_WORKERS } from './snapshot/worker-folders.ts';
 import type { Address } from './transport/address.ts';
 import { SRTP_PROFILES, type SrtpProfile } from './transport/srtp/profile.ts';
 import type { Millis } from './util/clock.ts';
@@ -99,7 +100,7 @@ interface Setting<Value> {
   readonly default?: string;
 }
 
-const LAST_PORT = 65_535;
+export const LAST_PORT = 65_535;
 const NONE: readonly string[] = Object.freeze([]);
 const text = textWhere('text', () => true);
 const PROFILE_NAMES = Object.keys(SRTP_PROFILES) as [SrtpProfile, ...SrtpProfile[]];
@@ -159,7 +160,7 @@ export const SETTINGS = {
   TURN_TTL: { takes: duration('1m'), default: '24h' },
   VIDEO_CODECS: { takes: listOf(['VP8', 'H264']), default: 'VP8,H264' },
   SRTP_PROFILES: { takes: listOf(PROFILE_NAMES), default: PROFILE_NAMES.join(',') },
-  WORKERS: { takes: count(0, 64), default: '0' },
+  WORKERS: { takes: count(0, MAX_WORKERS), default: '0' },
   DEMO_CONTROLS: { takes: oneOf(['0', '1']), default: '0' },
   SEND_PATH: { takes: oneOf(['auto', 'gso', 'sendmmsg', 'dgram']), default: 'auto' },
   LOG_LEVEL: {

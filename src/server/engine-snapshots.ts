@@ -2,9 +2,11 @@ import type { Logger } from '../log.ts';
 import type { SnapshotWrites } from '../observability/snapshot-writes.ts';
 import type { IdentitySnapshot } from '../snapshot/schema.ts';
 import type { SnapshotStore } from '../snapshot/store.ts';
+import type { Millis } from '../util/clock.ts';
 import type { Broadcast } from './broadcast.ts';
 import { IdentityWriter } from './identity-writer.ts';
 import { MediaWriter } from './media-writer.ts';
+import { within } from './waiting.ts';
 
 /** Where the snapshots of an engine go, and who is told of those that could not be written. */
 export interface SnapshotTarget {
@@ -46,4 +48,13 @@ export async function writeAnew(
   const media = writer?.writes ? broadcast.captureMedia() : undefined;
   await store.reseal({ ...broadcast.captureIdentity(), ...change }, media);
   if (media !== undefined) broadcast.granted(media);
+}
+
+/** The end of an engine's writes, which does not wait for a disk that hangs. */
+export async function writeLast(identity: IdentityWriter, patience: Millis, log: Logger): Promise<void> {
+  if (identity.isIdle || (await within(identity.flush(), patience))) return;
+  log.error(
+    { event: 'disk-hangs' },
+    'the disk under STATE_DIR does not take the last identity, which is not waited for any longer: sessions that are new since the last write are lost',
+  );
 }

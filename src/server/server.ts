@@ -35,6 +35,7 @@ import { TrustedProxies } from '../signaling/visit.ts';
 import type { PageEvents, PageSockets } from '../signaling/ws.ts';
 import { announceServer } from '../snapshot/run-file.ts';
 import type { CertificateRecord, IdentitySnapshot, MediaSnapshot } from '../snapshot/schema.ts';
+import { MAX_WORKERS } from '../snapshot/worker-folders.ts';
 import { UdpSocket } from '../transport/socket.ts';
 import { type Millis, monotonicNow, wallNow } from '../util/clock.ts';
 import { countUnder } from '../util/counters.ts';
@@ -49,7 +50,7 @@ import { CertificateKeeper, describeCertificate } from './certificate-keeper.ts'
 import { DemoDesk, type DemoWorks } from './demo-desk.ts';
 import { Drain, type DrainEnd } from './drain.ts';
 import { EngineDriver } from './engine-driver.ts';
-import { identityWriter, mediaWriter, writeAnew } from './engine-snapshots.ts';
+import { identityWriter, mediaWriter, writeAnew, writeLast } from './engine-snapshots.ts';
 import { ForeignNames } from './foreign-names.ts';
 import type { IdentityWriter } from './identity-writer.ts';
 import type { InheritedSockets } from './inherited-sockets.ts';
@@ -78,7 +79,7 @@ import type { StorageLock } from './storage-lock.ts';
 import { openTurn, type RelaysFor } from './turn.ts';
 import { deferred, elapsed, unlessStopped, whenLetGo, within } from './waiting.ts';
 import type { Crew, FoundByWorker } from './workers/crew.ts';
-import { removeFolders, workersToRun } from './workers/folders.ts';
+import { checkPorts, foldersLeftAlone, removeFolders, workersToRun } from './workers/folders.ts';
 import { sumFacts } from './workers/sum-facts.ts';
 import { Switchboard } from './workers/switchboard.ts';
 
@@ -86,6 +87,8 @@ import { Switchboard } from './workers/switchboard.ts';
 const CERTIFICATE_CHECK_INTERVAL: Millis = 60_000;
 /** How often the page's certificate is looked at. */
 const TLS_CHECK_INTERVAL: Millis = 2_000;
+/** Names of folders in one line of the log. */
+const MAX_FOLDERS_SAID = 10;
 /** Where the page lies, seen from the built program in `dist/`. */
 const PUBLIC = new URL('../public/', import.meta.url);
 
@@ -258,8 +261,19 @@ class Server implements RunningServer {
         `WORKERS is ${workers}: workers keep what survives in files, sealed to the keys that the settings name, and this server is given another store or other keys`,
       );
     }
+    const foreign = foldersLeftAlone(stateDir);
+    if (foreign.length > 0)
+      this.#log.warn(
+        {
+          event: 'worker-folders-ignored',
+          folders: foreign.slice(0, MAX_FOLDERS_SAID),
+          count: foreign.length,
+        },
+        `there are never more than ${MAX_WORKERS} workers: nothing in these folders of STATE_DIR is read or changed`,
+      );
     const numbers = workersToRun(workers, stateDir);
     if (numbers.length === 0) return;
+    checkPorts(numbers, this.#config);
     const { Crew } = await import('./workers/crew.ts');
     this.#crew = new Crew({
       numbers,
@@ -382,11 +396,7 @@ class Server implements RunningServer {
     const workers = this.#crew
       ?.release(patience, onlyRenewed)
       .catch((error: unknown) => this.#log.error({ event: 'worker-not-released', err: error }));
-    if (!this.#identity.isIdle && !(await within(this.#identity.flush(), patience)))
-      this.#log.error(
-        { event: 'disk-hangs' },
-        'the disk under STATE_DIR does not take the last identity, which is not waited for any longer: sessions that are new since the last write are lost',
-      );
+    await writeLast(this.#identity, patience, this.#log);
     this.#unhindered(() => this.#broadcast.refreshMedia(monotonicNow()));
     // The directories are the next server's: what comes late must not lie over what that one writes.
     this.#unhindered(() => this.#storage.store.close?.());

@@ -2,8 +2,11 @@ import { join } from 'node:path';
 import { RekeycastError } from '../errors.ts';
 import type { FileSystem } from '../util/file-system.ts';
 
+/** There are never more, whatever WORKERS says and whatever lies in a directory: each is a thread with a port. */
+export const MAX_WORKERS = 64;
+
 /** A worker's own in STATE_DIR and in RUNTIME_DIR: it has the names in it that the server has in those. */
-const FOLDER = /^worker-([1-9]\d{0,2})$/;
+const FOLDER = /^worker-([1-9]\d*)$/;
 
 export const workerFolder = (directory: string, number: number): string =>
   join(directory, `worker-${number}`);
@@ -39,11 +42,19 @@ export function placesOf({ stateDir, runtimeDir }: Places, fs: FileSystem): read
 }
 
 /** Numbers of the workers that have a folder there. */
-export function workerNumbers(directory: string, fs: FileSystem): readonly number[] {
-  return fs
-    .list(directory)
-    .flatMap((name) => FOLDER.exec(name)?.[1] ?? [])
-    .map(Number)
-    .filter((number) => fs.linkInfo(workerFolder(directory, number))?.isDirectory === true)
+export const workerNumbers = (directory: string, fs: FileSystem): readonly number[] =>
+  foldersIn(directory, fs)
+    .map(numberOf)
+    .filter((number) => number <= MAX_WORKERS)
     .sort((a, b) => a - b);
-}
+
+/** Names of folders there that are called as a worker's and are of none: no server has made them. */
+export const foreignFolders = (directory: string, fs: FileSystem): readonly string[] =>
+  foldersIn(directory, fs).filter((name) => numberOf(name) > MAX_WORKERS);
+
+const foldersIn = (directory: string, fs: FileSystem): readonly string[] =>
+  fs
+    .list(directory)
+    .filter((name) => FOLDER.test(name) && fs.linkInfo(join(directory, name))?.isDirectory === true);
+
+const numberOf = (name: string): number => Number(FOLDER.exec(name)?.[1]);

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
 import { askServer } from '../../src/cli/admin-client.ts';
 import { loadSodium } from '../../src/util/sodium.ts';
 import type { ServerKnobs } from '../support/dtls-server.ts';
@@ -9,6 +9,7 @@ import { everybodyKeyed, keysOf, MemoryScanner, oldKeysCollected, type Pattern }
 import { OpenPage } from '../support/open-page.ts';
 import { freePorts } from '../support/ports.ts';
 import { ServerProcess } from '../support/process.ts';
+import { Thief } from '../support/thief.ts';
 import { until } from '../support/wait.ts';
 
 const PAGES: readonly (ServerKnobs & { readonly name: string })[] = [
@@ -63,6 +64,43 @@ it('workers-memory-control: the keys in use are found, of those in the worker to
   expect(pages.map(({ udpPort }) => udpPort - server.udpPort)).toEqual([0, 1, 1]);
   for (const { name } of PAGES) expect(found.get('control')).toContain(`${name} in use local master key`);
 });
+
+it('workers-memory-released: a worker that was let go leaves no copy of the certificate key, in a server that goes on', {
+  timeout: 300_000,
+}, async () => {
+  const server = await ServerProcess.prepare({ udpPort: await freePorts(2), env: { WORKERS: '1' } });
+  onTestFinished(() => server.dispose());
+  await server.start();
+  const key = certificateKeyOf(server);
+  const copies = async (): Promise<number> => (await new MemoryScanner(key).scan(server.run.pid)).length;
+  const withWorker = await copies();
+  const alone = async (): Promise<number> => {
+    await server.kill();
+    server.spawnBeside(['serve'], { WORKERS: '0' });
+    await server.ready();
+    return copies();
+  };
+  // The first of the two finds the worker's folder, and that nobody is in it.
+  const released = await alone();
+  const neverHad = await alone();
+  expect(released).toBe(neverHad);
+  // The search finds those that are there.
+  expect(withWorker).toBeGreaterThan(neverHad);
+});
+
+/** As it is written, and as big numbers are held. */
+function certificateKeyOf({ directories }: ServerProcess): Pattern[] {
+  const thief = new Thief();
+  thief.copy(directories.keys);
+  thief.copy(directories.state);
+  thief.open();
+  const { d } = thief.identity()!.privateKey.export({ format: 'jwk' });
+  const scalar = new Uint8Array(Buffer.from(String(d), 'base64url'));
+  return [
+    { name: 'certificate key', bytes: scalar },
+    { name: 'certificate key as a number', bytes: scalar.slice().reverse() },
+  ];
+}
 
 const closedConnections = (): number =>
   server.events('stale-keys-destroyed').filter(({ fields }) => fields.by === 'closed').length;

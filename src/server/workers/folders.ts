@@ -1,8 +1,10 @@
 import { rmdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { type Config, LAST_PORT } from '../../config.ts';
+import { RekeycastError } from '../../errors.ts';
 import { IDENTITY_ANCHOR, IDENTITY_FILE, PREVIOUS_FILE } from '../../snapshot/identity-file.ts';
 import { MEDIA_ANCHOR, MEDIA_FILE } from '../../snapshot/media-file.ts';
-import { workerFolder, workerNumbers } from '../../snapshot/worker-folders.ts';
+import { foreignFolders, workerFolder, workerNumbers } from '../../snapshot/worker-folders.ts';
 import { errorCode, type FileSystem, nodeFileSystem } from '../../util/file-system.ts';
 
 /** Workers that are to run: as many as are wanted, and those of an earlier process that have left something. */
@@ -22,11 +24,31 @@ export function workersToRun(
   return [...numbers].sort((a, b) => a - b);
 }
 
-function found(stateDir: string, fs: FileSystem): readonly number[] {
+/** Those that are not wanted, and have sessions, have ports as well. Throws `CONFIG_INVALID` where there is none for one of them: its sessions wait. */
+export function checkPorts(
+  numbers: readonly number[],
+  { udpPort, announced, stateDir }: Pick<Config, 'udpPort' | 'announced' | 'stateDir'>,
+): void {
+  const last = Math.max(0, ...numbers);
+  for (const [name, port] of Object.entries({ UDP_PORT: udpPort, ANNOUNCED_PORT: announced.port })) {
+    if (port === undefined || port + last <= LAST_PORT) continue;
+    const words = `${workerFolder(stateDir, last)} has sessions of an earlier start, whose worker needs the port ${name} + ${last}: ${name} is ${port}, and there are only ${LAST_PORT}. Give it a lower one, or move that folder away, and its sessions with it`;
+    throw new RekeycastError('CONFIG_INVALID', words);
+  }
+}
+
+/** Folders that look like those of workers, and are left alone. */
+export const foldersLeftAlone = (stateDir: string, fs: FileSystem = nodeFileSystem): readonly string[] =>
+  unlessUnreadable(() => foreignFolders(stateDir, fs));
+
+const found = (stateDir: string, fs: FileSystem): readonly number[] =>
+  unlessUnreadable(() => workerNumbers(stateDir, fs));
+
+/** What is wrong with the directory is said by whoever needs it next. */
+function unlessUnreadable<Found>(read: () => readonly Found[]): readonly Found[] {
   try {
-    return workerNumbers(stateDir, fs);
+    return read();
   } catch {
-    // What is wrong with the directory is said by whoever needs it next.
     return [];
   }
 }

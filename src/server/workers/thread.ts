@@ -19,7 +19,7 @@ import { loadSodium } from '../../util/sodium.ts';
 import { Broadcast } from '../broadcast.ts';
 import { signingKey } from '../certificate.ts';
 import { EngineDriver } from '../engine-driver.ts';
-import { identityWriter, mediaWriter, writeAnew } from '../engine-snapshots.ts';
+import { identityWriter, mediaWriter, writeAnew, writeLast } from '../engine-snapshots.ts';
 import type { IdentityWriter } from '../identity-writer.ts';
 import type { MediaWriter } from '../media-writer.ts';
 import { collectOldKeys } from '../old-keys.ts';
@@ -289,16 +289,15 @@ class WorkerThread {
     if (this.#driver !== undefined) {
       this.#driver.stop();
       this.#udp.receive(() => undefined);
-      if (!this.#identity.isIdle && !(await within(this.#identity.flush(), patience)))
-        this.#log.error(
-          { event: 'disk-hangs' },
-          'the disk under STATE_DIR does not take the last identity of a worker, which is not waited for any longer: sessions that are new since the last write are lost',
-        );
+      await writeLast(this.#identity, patience, this.#log);
       if (onlyRenewed && this.#renewedAt !== undefined) this.#broadcast.writeOnlySince(this.#renewedAt);
       this.#broadcast.refreshMedia(monotonicNow());
       this.#store.close();
       this.#broadcast.close();
+      // The thread may be there for as long as a disk hangs.
+      this.#broadcast.certificate.privateKey.dispose();
     }
+    this.#found?.certificate.privateKey.dispose();
     (this.#udp as UdpSocket | undefined)?.close();
   }
 

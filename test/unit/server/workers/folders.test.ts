@@ -1,8 +1,8 @@
 import { existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { removeFolders, workersToRun } from '../../../../src/server/workers/folders.ts';
-import { ownFolder, placesOf } from '../../../../src/snapshot/worker-folders.ts';
+import { checkPorts, foldersLeftAlone, removeFolders, workersToRun } from '../../../../src/server/workers/folders.ts';
+import { MAX_WORKERS, ownFolder, placesOf } from '../../../../src/snapshot/worker-folders.ts';
 import { nodeFileSystem } from '../../../../src/util/file-system.ts';
 import { testDirectory } from '../../../support/test-directory.ts';
 
@@ -33,6 +33,37 @@ it('runs those of an earlier process too, that have left something', () => {
     'worker-x/identity.sealed',
   );
   expect(workersToRun(1, directory)).toEqual([1, 2, 4, 5]);
+});
+
+it('runs no more than there may be, whatever lies there, and leaves the rest alone', () => {
+  const planted = [65, 66, 999, 1_000].map((number) => `worker-${number}/identity.sealed`);
+  const directory = stateDir('planted', 'worker-64/identity.sealed', ...planted);
+  writeFileSync(join(directory, 'worker-70'), 'x');
+  expect(workersToRun(1, directory)).toEqual([1, 64]);
+  expect(workersToRun(MAX_WORKERS, directory)).toHaveLength(64);
+  expect([...foldersLeftAlone(directory)].sort()).toEqual([
+    'worker-1000',
+    'worker-65',
+    'worker-66',
+    'worker-999',
+  ]);
+  expect(placesOf({ stateDir: directory, runtimeDir: undefined }, nodeFileSystem)).toHaveLength(2);
+  for (const file of planted) expect(existsSync(join(directory, file))).toBe(true);
+});
+
+it('leaves nothing alone that is a worker’s', () => {
+  const directory = stateDir('own', 'worker-1/identity.sealed', 'worker-64/identity.sealed', 'worker-x/a');
+  expect(foldersLeftAlone(directory)).toEqual([]);
+  expect(foldersLeftAlone(join(directory, 'worker-1', 'identity.sealed'))).toEqual([]);
+});
+
+it('has a port for each, or says for whom there is none', () => {
+  const stateDir = '/state';
+  const at = (udpPort: number, port?: number) => ({ stateDir, udpPort, announced: { addresses: [], port } });
+  expect(() => checkPorts([1, 40], at(65_495, 65_495))).not.toThrow();
+  expect(() => checkPorts([], at(65_535))).not.toThrow();
+  expect(() => checkPorts([1, 40], at(65_496))).toThrow(/\/state\/worker-40 .* UDP_PORT is 65496/);
+  expect(() => checkPorts([40], at(8_080, 65_500))).toThrow(/ANNOUNCED_PORT is 65500/);
 });
 
 it('leaves it to others to say what is wrong with the directory', () => {
