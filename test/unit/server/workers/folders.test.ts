@@ -1,7 +1,12 @@
 import { existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { checkPorts, foldersLeftAlone, removeFolders, workersToRun } from '../../../../src/server/workers/folders.ts';
+import {
+  checkPorts,
+  foldersLeftAlone,
+  removeFolders,
+  workersToRun,
+} from '../../../../src/server/workers/folders.ts';
 import { MAX_WORKERS, ownFolder, placesOf } from '../../../../src/snapshot/worker-folders.ts';
 import { nodeFileSystem } from '../../../../src/util/file-system.ts';
 import { testDirectory } from '../../../support/test-directory.ts';
