@@ -31,7 +31,8 @@ COPY --from=build /opt/rekeycast /opt/rekeycast
 RUN mkdir -p /var/lib/rekeycast/state /var/lib/rekeycast/keys /run/rekeycast \
  && chmod 700 /var/lib/rekeycast/state /var/lib/rekeycast/keys \
  && chown -R node:node /var/lib/rekeycast /run/rekeycast \
- && ln -s /opt/rekeycast/dist/rekeycast.js /usr/local/bin/rekeycast
+ && ln -s /opt/rekeycast/dist/rekeycast.js /usr/local/bin/rekeycast \
+ && rekeycast compile
 WORKDIR /var/lib/rekeycast
 USER 1000:1000
 EXPOSE 8080/tcp 8080/udp

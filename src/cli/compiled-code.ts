@@ -5,10 +5,11 @@
  * Node's own modules are asked for by `getBuiltinModule`: an `import` of one evaluates all that it exports, which takes longer than all of this.
  */
 import type { Stats } from 'node:fs';
-import type { Script } from 'node:vm';
+import type { Script as CompiledScript } from 'node:vm';
 
 const { createHash } = process.getBuiltinModule('node:crypto');
 const {
+  chmodSync,
   closeSync,
   constants,
   fstatSync,
@@ -20,10 +21,20 @@ const {
   writeFileSync,
 } = process.getBuiltinModule('node:fs');
 const { dirname, join } = process.getBuiltinModule('node:path');
+const { setFlagsFromString } = process.getBuiltinModule('node:v8');
+const { Script } = process.getBuiltinModule('node:vm');
 
 const DIGEST_BYTES = 32;
 const HEAD_BYTES = DIGEST_BYTES + 1;
 const OTHERS_MAY_WRITE = 0o022;
+/** Whoever may run the program may read what was compiled of it: the same program, and nothing that it has worked on. */
+const DIRECTORY_MODE = 0o755;
+const FILE_MODE = 0o644;
+/** In these, V8 compiles each function at once, and looks for nothing that it has compiled of the same text before. The first of each pair sets, the second takes back. */
+const EAGER = [
+  ['--no-lazy', '--lazy'],
+  ['--no-compilation-cache', '--compilation-cache'],
+] as const;
 
 export interface CompiledCode {
   readonly data: Buffer;
@@ -31,9 +42,10 @@ export interface CompiledCode {
   readonly isWhole: boolean;
 }
 
-/** Of one program, in a directory `.cache` beside it. Nothing here throws: without it a start takes longer. */
+/** Of one program, in a directory `.cache` beside it. Reading and writing throw nothing: without it a start takes longer. */
 export class CompiledCodeFile {
   readonly #program: Buffer;
+  readonly #programPath: string;
   readonly #directory: string;
   readonly #path: string;
   /** A folder may be shared by machines, as a checkout is by a container and its host. */
@@ -44,9 +56,15 @@ export class CompiledCodeFile {
   /** @param owner of the program */
   constructor(path: string, program: Buffer, owner: number) {
     this.#program = program;
+    this.#programPath = path;
     this.#directory = join(dirname(path), '.cache');
     this.#path = join(this.#directory, `program-${this.#node}.v8`);
     this.#trusted = new Set([0, owner, process.geteuid?.() ?? 0]);
+  }
+
+  /** What V8 is to compile: it compares no more of it than the length. */
+  get source(): string {
+    return this.#program.toString('latin1');
   }
 
   read(): CompiledCode | undefined {
@@ -70,17 +88,42 @@ export class CompiledCodeFile {
     }
   }
 
-  write(script: Script, isWhole: boolean): void {
-    const fresh = `${this.#path}.new`;
+  /** Keeps what has run so far. */
+  write(script: CompiledScript, isWhole: boolean): void {
     try {
-      mkdirSync(this.#directory, { mode: 0o700, recursive: true });
-      if (!this.#isOurs(lstatSync(this.#directory))) return;
-      const body = Buffer.concat([Uint8Array.of(isWhole ? 1 : 0), script.createCachedData()]);
-      writeFileSync(fresh, Buffer.concat([this.#digestOf(body), body]), { mode: 0o600 });
-      renameSync(fresh, this.#path);
+      this.#put(script.createCachedData(), isWhole);
     } catch {
       // No room, or no right to write there: the next start is as long as this one.
     }
+  }
+
+  /**
+   * Compiles all of the program, whether anything has run of it or not, for starts that may not write here. Gives where it lies. Throws the system's
+   * error where it cannot be written.
+   */
+  compile(): string {
+    for (const [set] of EAGER) setFlagsFromString(set);
+    let script: CompiledScript;
+    try {
+      script = new Script(this.source, { filename: this.#programPath });
+    } finally {
+      // What is kept is refused by a V8 that has other flags.
+      for (const [, unset] of EAGER) setFlagsFromString(unset);
+    }
+    this.#put(script.createCachedData(), true);
+    return this.#path;
+  }
+
+  #put(data: Uint8Array, isWhole: boolean): void {
+    mkdirSync(this.#directory, { mode: DIRECTORY_MODE, recursive: true });
+    if (!this.#isOurs(lstatSync(this.#directory)))
+      throw new Error(`others may write to ${this.#directory}, or it belongs to somebody else`);
+    chmodSync(this.#directory, DIRECTORY_MODE);
+    const body = Buffer.concat([Uint8Array.of(isWhole ? 1 : 0), data]);
+    const fresh = `${this.#path}.new`;
+    writeFileSync(fresh, Buffer.concat([this.#digestOf(body), body]));
+    chmodSync(fresh, FILE_MODE);
+    renameSync(fresh, this.#path);
   }
 
   /** Only the owner may write to it, and the owner may be trusted. */

@@ -14,18 +14,24 @@ Usage:
   rekeycast keys           show, replace and check the snapshot keys: status, rotate and others
   rekeycast certificate    show and replace the certificate by which browsers know the server
   rekeycast snapshot       inspect what was written down, without opening it
+  rekeycast compile        make each start shorter where the server may not write beside its program
 
 Settings are environment variables: HOST, PORT, UDP_PORT, STATE_DIR, KEYS_DIR, RUNTIME_DIR and others; see docs/configuration.md.
 rekeycast <command> --help says more about one of them.
 `;
 
-/** Keeps what V8 has compiled so far for the next start. `isWhole`: a server that went on with sessions has run. */
-export type KeepCompiled = (isWhole: boolean) => void;
+/** What V8 makes of this program. */
+export interface CompiledCode {
+  /** Keeps what it has compiled so far for the next start. `isWhole`: a server that went on with sessions has run. */
+  readonly keep: (isWhole: boolean) => void;
+  /** Compiles all of it, and gives the file. Throws where that cannot be written. */
+  readonly compile: () => string;
+}
 
 /** Gives the exit code. Never rejects. */
-export async function main(argv: readonly string[], keepCompiled: KeepCompiled): Promise<number> {
+export async function main(argv: readonly string[], compiled: CompiledCode): Promise<number> {
   try {
-    return await run(argv, keepCompiled);
+    return await run(argv, compiled);
   } catch (error) {
     const text =
       error instanceof RekeycastError
@@ -38,7 +44,7 @@ export async function main(argv: readonly string[], keepCompiled: KeepCompiled):
   }
 }
 
-async function run(argv: readonly string[], keepCompiled: KeepCompiled): Promise<number> {
+async function run(argv: readonly string[], compiled: CompiledCode): Promise<number> {
   const [command, ...rest] = argv;
   // A thread of a server, which runs the same program.
   if (command === 'worker') {
@@ -54,7 +60,7 @@ async function run(argv: readonly string[], keepCompiled: KeepCompiled): Promise
         if (code !== undefined) return code;
       }
       const { serve } = await import('./serve.ts');
-      return serve(rest, warnings, keepCompiled);
+      return serve(rest, warnings, compiled.keep);
     }
     case 'keys': {
       const { runKeys } = await import('./keys.ts');
@@ -85,6 +91,10 @@ async function run(argv: readonly string[], keepCompiled: KeepCompiled): Promise
     case 'health': {
       const { health } = await import('./health.ts');
       return health(rest, process.env, process);
+    }
+    case 'compile': {
+      const { compile } = await import('./compile.ts');
+      return compile(rest, compiled.compile, process);
     }
     case 'help':
     case '--help':

@@ -27,7 +27,7 @@ closeSync(file);
 
 const kept = new CompiledCodeFile(path, source, uid);
 const known = kept.read();
-const script = new Script(source.toString('latin1'), {
+const script = new Script(kept.source, {
   filename: path,
   cachedData: known?.data,
 });
@@ -36,8 +36,11 @@ const isKnown = known !== undefined && script.cachedDataRejected === false;
 const module = { exports: {} as { main: typeof runProgram } };
 (script.runInThisContext() as Program)(module.exports, createRequire(url), module, url.href);
 module.exports
-  .main(process.argv.slice(2), (isWhole) => {
-    if (!isKnown || (isWhole && !known.isWhole)) kept.write(script, isWhole);
+  .main(process.argv.slice(2), {
+    keep: (isWhole) => {
+      if (!isKnown || (isWhole && !known.isWhole)) kept.write(script, isWhole);
+    },
+    compile: () => kept.compile(),
   })
   .then((code) => {
     process.exitCode = code;

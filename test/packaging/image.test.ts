@@ -1,5 +1,14 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, statSync, symlinkSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+} from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { validate } from 'dockerfile-utils';
 import { describe, expect, it } from 'vitest';
@@ -82,6 +91,10 @@ describe('the image', { timeout: 300_000 }, () => {
     const program = join(root, 'opt/rekeycast');
     expect(existsSync(join(program, 'src'))).toBe(false);
     expect(existsSync(join(program, 'test'))).toBe(false);
+    // The server may not write there: what V8 has compiled comes with the image, for whoever it runs as.
+    const [compiled] = readdirSync(join(program, 'dist/.cache'));
+    expect(compiled).toContain(process.version);
+    expect(statSync(join(program, 'dist/.cache', compiled!)).mode & 0o777).toBe(0o644);
     const env = Object.fromEntries(
       ['STATE_DIR', 'KEYS_DIR', 'RUNTIME_DIR'].map((name) => {
         const path = new RegExp(`\\b${name}=(\\S+)`).exec(

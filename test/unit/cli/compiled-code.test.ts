@@ -1,4 +1,13 @@
-import { chmodSync, copyFileSync, readFileSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { Script } from 'node:vm';
 import { beforeEach, describe, expect, it } from 'vitest';
@@ -33,6 +42,36 @@ describe('CompiledCodeFile', () => {
     const script = new Script(SOURCE, { cachedData: kept.data });
     expect(script.cachedDataRejected).toBe(false);
     expect(script.runInThisContext()()).toBe(42);
+  });
+
+  it('compiles all of a program, what has never run too, for whoever may run it', () => {
+    const source = `(function () { return [${Array.from({ length: 200 }, (_, i) => `() => ${i} + 0`)}][0]; })`;
+    write(false, source);
+    const ran = fileOf(source).read()!;
+    expect(fileOf(source).compile()).toBe(path);
+    const all = fileOf(source).read()!;
+    expect(all.isWhole).toBe(true);
+    expect(all.data.length).toBeGreaterThan(ran.data.length * 2);
+    const script = new Script(source, { cachedData: all.data });
+    expect(script.cachedDataRejected).toBe(false);
+    expect(script.runInThisContext()()()).toBe(0);
+    expect([join(directory, '.cache'), path].map((one) => statSync(one).mode & 0o777)).toEqual([
+      0o755, 0o644,
+    ]);
+    // V8 is as before: what it keeps from now on is good as well.
+    write(true, source);
+    expect(new Script(source, { cachedData: fileOf(source).read()!.data }).cachedDataRejected).toBe(false);
+  });
+
+  it('says why it cannot compile, and changes nothing', () => {
+    write();
+    const before = readFileSync(path);
+    chmodSync(join(directory, '.cache'), 0o777);
+    expect(() => fileOf().compile()).toThrow(/others may write to/);
+    expect(readFileSync(path)).toEqual(before);
+    rmSync(join(directory, '.cache'), { recursive: true });
+    writeFileSync(join(directory, '.cache'), '');
+    expect(() => fileOf().compile()).toThrow(/EEXIST|ENOTDIR/);
   });
 
   it('gives nothing of another program, of the same length too', () => {
