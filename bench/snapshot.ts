@@ -29,7 +29,8 @@ const AT_ONCE = 32;
 const FRAME = { packets: 2, padding: 1_084, interval: 100 };
 const IDENTITY_INTERVAL_S = 10;
 const IDENTITY_WRITES = 20;
-const GOAL = 0.01;
+/** Of a core, at so many viewers. */
+const GOAL = { share: 0.01, sessions: 1_000 };
 const LEAST_LIVE = 0.99;
 
 const { values: options } = parseArgs({
@@ -199,11 +200,14 @@ function report(all: readonly Measured[]): string {
     `${show(median(values))} (${show(Math.min(...values))} – ${show(Math.max(...values))})`;
   const rate = (measured: Measured, kind: 'media' | 'identity'): string =>
     (measured.coming[kind] / measured.coming.seconds).toFixed(1);
-  const most = all.at(-1)!;
   const rows = [
     `| | ${all.map(({ sessions }) => `${sessions} viewer${sessions === 1 ? '' : 's'}`).join(' | ')} | goal |`,
     `|---|${all.map(() => '---|').join('')}---|`,
-    line('**processor time of both snapshots, of a core**', (m) => percent(share(m)), '≤ 1 % at 1000'),
+    line(
+      '**processor time of both snapshots, of a core**',
+      (m) => percent(share(m)),
+      `≤ ${GOAL.share * 100} % at ${GOAL.sessions}`,
+    ),
     line('media: of a core, median (least – most of the windows)', (m) =>
       between(m.windows.map(mediaShare), percent),
     ),
@@ -243,7 +247,7 @@ function report(all: readonly Measured[]): string {
     line('— identity', ({ profile }) => percent(profile.identity)),
     line('— collector, for whatever', ({ profile }) => percent(profile.collector)),
   ];
-  const met = share(most) <= GOAL;
+  const atGoal = all.find(({ sessions }) => sessions === GOAL.sessions);
   return [
     `${machine()}, load ${loadavg()[0]!.toFixed(1)}. \`npm run bench:snapshot\`: ${windows} windows of ${options.seconds} s for each number of viewers.`,
     '',
@@ -254,7 +258,9 @@ function report(all: readonly Measured[]): string {
     '',
     ...rows,
     '',
-    `The goal is ${met ? 'met' : '**not met**'}: ${percent(share(most))} of a core at ${most.sessions} sessions.`,
+    atGoal === undefined
+      ? `The goal is of ${GOAL.sessions} viewers, who were not measured.`
+      : `The goal is ${share(atGoal) <= GOAL.share ? 'met' : '**not met**'}: ${percent(share(atGoal))} of a core at ${GOAL.sessions} sessions.`,
   ].join('\n');
 }
 

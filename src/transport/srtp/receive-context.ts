@@ -1,15 +1,13 @@
-import { RekeycastError } from '../../errors.ts';
 import { rtpHeaderLength } from '../../rtp/packet.ts';
 import { nearestExtended } from '../../rtp/sequence.ts';
 import { readUint16 } from '../../util/bytes.ts';
 import { Counters } from '../../util/counters.ts';
 import { ReplayWindow } from '../replay-window.ts';
-import { createTransform } from './create-transform.ts';
+import { DirectionKeys } from './direction-keys.ts';
 import { IndexLimit } from './index-limit.ts';
-import { disposeMasterKey, SRTP_PROFILES, type SrtpMasterKey, type SrtpProfile } from './profile.ts';
-import { deriveSessionKeys } from './session-keys.ts';
+import { SRTP_PROFILES, type SrtpMasterKey, type SrtpProfile } from './profile.ts';
 import type { SrtpPersistence, SrtpReceiveState } from './state.ts';
-import { type SrtpTransform, ssrcOfRtcp, ssrcOfRtp } from './transform.ts';
+import { ssrcOfRtcp, ssrcOfRtp } from './transform.ts';
 
 /** Indices remembered for each SSRC. RFC 3711 §3.3.2 asks for at least 64; video loses its order by more. */
 export const REPLAY_WINDOW_PACKETS = 1024;
@@ -59,9 +57,7 @@ const SEQUENCE_NUMBERS = 2 ** 16;
  */
 export class SrtpReceiveContext {
   readonly drops = new Counters<SrtpDropReason>();
-  readonly #profile: SrtpProfile;
-  readonly #master: SrtpMasterKey;
-  #derived: SrtpTransform | undefined;
+  readonly #keys: DirectionKeys;
   readonly #reserve: () => void;
   readonly #changed: () => void;
   readonly #rtp = new Map<number, ReceiveStream>();
@@ -70,15 +66,13 @@ export class SrtpReceiveContext {
   #captured = false;
   /** The last capture, which stays the same until something in it changes. */
   #state: SrtpReceiveState | undefined;
-  #disposed = false;
 
   private constructor(
     state: SrtpReceiveState,
     { reserve = nothing, changed = nothing }: SrtpPersistence,
     resumed: boolean,
   ) {
-    this.#profile = state.profile;
-    this.#master = state.master;
+    this.#keys = new DirectionKeys(state.profile, state.master);
     this.#reserve = reserve;
     this.#changed = changed;
     this.#resumed = resumed;
@@ -106,9 +100,9 @@ export class SrtpReceiveContext {
 
   /** `undefined` (and counted) where the datagram is dropped. */
   unprotectRtp(datagram: Uint8Array): UnprotectedRtp | undefined {
-    this.#assertLive();
+    this.#keys.assertLive();
     const headerLength = rtpHeaderLength(datagram);
-    const { tagBytes } = SRTP_PROFILES[this.#profile];
+    const { tagBytes } = SRTP_PROFILES[this.#keys.profile];
     if (headerLength === undefined || datagram.length < headerLength + tagBytes) {
       return this.#drop('malformed');
     }
@@ -117,7 +111,7 @@ export class SrtpReceiveContext {
     const sequenceNumber = readUint16(datagram, 2);
     for (const index of indexCandidates(sequenceNumber, stream)) {
       if (stream !== undefined && !this.#isFresh(stream, index)) return undefined;
-      const packet = this.#transform.openRtp(datagram, headerLength, index);
+      const packet = this.#keys.transform.openRtp(datagram, headerLength, index);
       if (packet === undefined) continue;
       const accepted = this.#accept(this.#rtp, ssrc, index);
       return accepted ? { packet, index } : undefined;
@@ -127,27 +121,28 @@ export class SrtpReceiveContext {
 
   /** A compound RTCP packet; `undefined` (and counted) where the datagram is dropped. */
   unprotectRtcp(datagram: Uint8Array): Uint8Array | undefined {
-    this.#assertLive();
-    const trailer = this.#transform.readRtcpTrailer(datagram);
+    this.#keys.assertLive();
+    const trailer = this.#keys.transform.readRtcpTrailer(datagram);
     if (trailer === undefined || datagram[0]! >> 6 !== 2) return this.#drop('malformed');
     if (!trailer.encrypted) return this.#drop('unencrypted');
     const ssrc = ssrcOfRtcp(datagram);
     const stream = this.#rtcp.get(ssrc);
     if (stream === undefined && this.#resumed) return this.#drop('unknownStream');
     if (stream !== undefined && !this.#isFresh(stream, trailer.index)) return undefined;
-    const packet = this.#transform.openRtcp(datagram);
+    const packet = this.#keys.transform.openRtcp(datagram);
     if (packet === undefined) return this.#drop('unauthenticated');
     return this.#accept(this.#rtcp, ssrc, trailer.index) ? packet : undefined;
   }
 
   /** What a successor needs, with proposed limits: they count as soon as they are {@link granted}. The keys are shared, not copied. */
   capture(reserve = RECEIVE_RESERVE): SrtpReceiveState {
-    this.#assertLive();
+    this.#keys.assertLive();
+    const { profile, master } = this.#keys;
     this.#captured = true;
     const streams = proposals(this.#rtp, reserve.rtp, this.#state?.streams);
     const srtcp = proposals(this.#rtcp, reserve.rtcp, this.#state?.srtcp);
     if (this.#state === undefined || streams !== this.#state.streams || srtcp !== this.#state.srtcp)
-      this.#state = Object.freeze({ profile: this.#profile, master: this.#master, streams, srtcp });
+      this.#state = Object.freeze({ profile, master, streams, srtcp });
     return this.#state;
   }
 
@@ -159,9 +154,7 @@ export class SrtpReceiveContext {
 
   /** Wipes the keys. Using the context afterwards throws `SECRET_DISPOSED`. */
   dispose(): void {
-    this.#disposed = true;
-    this.#derived?.dispose();
-    disposeMasterKey(this.#master);
+    this.#keys.dispose();
   }
 
   /** Looks only: what the datagram claims is not authenticated yet. */
@@ -199,16 +192,6 @@ export class SrtpReceiveContext {
 
   #drop(reason: SrtpDropReason): undefined {
     this.drops.add(reason);
-  }
-
-  /** Derived when it is needed first: a restart restores thousands of contexts before the first packet, which needs one. */
-  get #transform(): SrtpTransform {
-    this.#derived ??= createTransform(this.#profile, deriveSessionKeys(this.#profile, this.#master));
-    return this.#derived;
-  }
-
-  #assertLive(): void {
-    if (this.#disposed) throw new RekeycastError('SECRET_DISPOSED', 'this SRTP context has been disposed');
   }
 }
 

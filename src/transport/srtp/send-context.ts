@@ -3,13 +3,12 @@ import { rtpHeaderLength } from '../../rtp/packet.ts';
 import { readUint16 } from '../../util/bytes.ts';
 import { Counters } from '../../util/counters.ts';
 import { ReplayWindow } from '../replay-window.ts';
-import { createTransform } from './create-transform.ts';
 import type { CryptoKernel, KernelKeys } from './crypto-kernel.ts';
+import { DirectionKeys } from './direction-keys.ts';
 import { IndexLimit } from './index-limit.ts';
-import { disposeMasterKey, type SrtpMasterKey, type SrtpProfile } from './profile.ts';
-import { deriveSessionKeys } from './session-keys.ts';
+import type { SrtpMasterKey, SrtpProfile } from './profile.ts';
 import type { SrtpPersistence, SrtpSendState } from './state.ts';
-import { RTCP_CLEAR_BYTES, type SrtpTransform, ssrcOfRtp } from './transform.ts';
+import { RTCP_CLEAR_BYTES, ssrcOfRtp } from './transform.ts';
 
 /** How many SRTCP indices a capture reserves at least. Indices that a resume skips cost nothing on the way out. */
 const SRTCP_SEND_RESERVE = 128;
@@ -36,9 +35,7 @@ export type SrtpSendDropReason = 'belowBase' | 'belowFloor' | 'unknownStream' | 
  */
 export class SrtpSendContext {
   readonly drops = new Counters<SrtpSendDropReason>();
-  readonly #profile: SrtpProfile;
-  readonly #master: SrtpMasterKey;
-  #derived: SrtpTransform | undefined;
+  readonly #keys: DirectionKeys;
   readonly #reserve: () => void;
   readonly #changed: () => void;
   readonly #streams = new Map<number, SendStream>();
@@ -47,15 +44,13 @@ export class SrtpSendContext {
   #srtcpNext: number;
   /** The last capture, which stays the same until something in it changes. */
   #state: SrtpSendState | undefined;
-  #disposed = false;
 
   private constructor(
     state: SrtpSendState,
     { reserve = nothing, changed = nothing }: SrtpPersistence,
     resumed: boolean,
   ) {
-    this.#profile = state.profile;
-    this.#master = state.master;
+    this.#keys = new DirectionKeys(state.profile, state.master);
     this.#reserve = reserve;
     this.#changed = changed;
     this.#resumed = resumed;
@@ -100,7 +95,7 @@ export class SrtpSendContext {
   protectRtp(packet: Uint8Array, index: number): Uint8Array | undefined {
     const claimed = this.claimRtp(packet, index);
     if (claimed === undefined) return undefined;
-    return this.#transform.sealRtp(packet, rtpHeaderLength(packet)!, claimed);
+    return this.#keys.transform.sealRtp(packet, rtpHeaderLength(packet)!, claimed);
   }
 
   /**
@@ -110,7 +105,7 @@ export class SrtpSendContext {
    * @internal
    */
   claimRtp(packet: Uint8Array, index: number): number | undefined {
-    this.#assertLive();
+    this.#keys.assertLive();
     if (rtpHeaderLength(packet) === undefined) throw new RangeError('not an RTP packet');
     const sequenceNumber = readUint16(packet, 2);
     if (sequenceNumber !== index % SEQUENCE_NUMBERS) throw new RangeError('index is not of this packet');
@@ -133,13 +128,13 @@ export class SrtpSendContext {
 
   /** The keys of these packets in a kernel, which go with the context; `undefined` where it has none for them. @internal */
   kernelKeys(kernel: CryptoKernel): KernelKeys | undefined {
-    this.#assertLive();
-    return this.#transform.kernelKeys(kernel);
+    this.#keys.assertLive();
+    return this.#keys.transform.kernelKeys(kernel);
   }
 
   /** @internal */
   get disposed(): boolean {
-    return this.#disposed;
+    return this.#keys.disposed;
   }
 
   /**
@@ -147,7 +142,7 @@ export class SrtpSendContext {
    * of one.
    */
   protectRtcp(packet: Uint8Array): Uint8Array | undefined {
-    this.#assertLive();
+    this.#keys.assertLive();
     if (packet.length < RTCP_CLEAR_BYTES) throw new RangeError('not an RTCP packet');
     // RFC 3711 §9.2: at most 2^31 SRTCP packets under one key.
     if (this.#srtcpNext >= SRTCP_INDICES) return this.#drop('exhausted');
@@ -156,12 +151,12 @@ export class SrtpSendContext {
     this.#srtcpLimit.countUse();
     const index = this.#srtcpNext++;
     if (this.#srtcpLimit.wantsRise(this.#srtcpNext)) this.#changed();
-    return this.#transform.sealRtcp(packet, index);
+    return this.#keys.transform.sealRtcp(packet, index);
   }
 
   /** What a successor needs, with proposed limits: they count as soon as they are {@link granted}. The keys are shared, not copied. */
   capture(srtcpReserve = SRTCP_SEND_RESERVE): SrtpSendState {
-    this.#assertLive();
+    this.#keys.assertLive();
     const srtcpLimit = this.#srtcpLimit.propose(this.#srtcpNext, srtcpReserve);
     if (this.#state?.srtcpLimit === srtcpLimit && this.#state.streams.length === this.#streams.size)
       return this.#state;
@@ -169,7 +164,8 @@ export class SrtpSendContext {
     const streams = Object.freeze(
       [...this.#streams].map(([ssrc, { base }]) => Object.freeze({ ssrc, base })),
     );
-    this.#state = Object.freeze({ profile: this.#profile, master: this.#master, streams, srtcpLimit });
+    const { profile, master } = this.#keys;
+    this.#state = Object.freeze({ profile, master, streams, srtcpLimit });
     return this.#state;
   }
 
@@ -180,9 +176,7 @@ export class SrtpSendContext {
 
   /** Wipes the keys. Using the context afterwards throws `SECRET_DISPOSED`. */
   dispose(): void {
-    this.#disposed = true;
-    this.#derived?.dispose();
-    disposeMasterKey(this.#master);
+    this.#keys.dispose();
   }
 
   #stream(ssrc: number, index: number): SendStream | undefined {
@@ -196,16 +190,6 @@ export class SrtpSendContext {
 
   #drop(reason: SrtpSendDropReason): undefined {
     this.drops.add(reason);
-  }
-
-  /** Derived when it is needed first: a restart restores thousands of contexts before the first packet, which needs one. */
-  get #transform(): SrtpTransform {
-    this.#derived ??= createTransform(this.#profile, deriveSessionKeys(this.#profile, this.#master));
-    return this.#derived;
-  }
-
-  #assertLive(): void {
-    if (this.#disposed) throw new RekeycastError('SECRET_DISPOSED', 'this SRTP context has been disposed');
   }
 }
 
