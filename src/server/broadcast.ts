@@ -7,13 +7,12 @@
  */
 import type { MediaPacket } from '../room/media.ts';
 import { Room, type RoomOutput } from '../room/room.ts';
-import { parseRtcp, writeRtcp } from '../rtp/rtcp.ts';
+import { writeRtcp } from '../rtp/rtcp.ts';
 import { type Connection, connectionId, sessionOf } from '../session/connection.ts';
 import type { Session } from '../session/session.ts';
 import type { SessionOutput } from '../session/session-io.ts';
 import { ResumeTokens } from '../session/tokens.ts';
 import type { Admission } from '../signaling/admission.ts';
-import { FairShare } from '../signaling/fair-share.ts';
 import {
   type Capabilities,
   CLOSE_CODE,
@@ -45,35 +44,25 @@ import type {
   BroadcastEvent,
   BroadcastOptions,
   BroadcastOutput,
-  CrewOutput,
 } from './broadcast-io.ts';
 import { BroadcasterSlot } from './broadcaster-slot.ts';
 import { disposeContexts } from './contexts.ts';
 import { Deadlines } from './deadlines.ts';
-import { Elsewhere } from './elsewhere.ts';
 import { hasKeysOfBefore, idOf, MediaLedger } from './media-ledger.ts';
 import { MediaQueue } from './media-queue.ts';
 import { type OpenedPage, PageBindings, type PageId } from './page-bindings.ts';
 import { PAGE_ERROR } from './page-errors.ts';
+import { Places } from './places.ts';
 import { ReturningPages } from './returning-pages.ts';
+import { type RoomMessage, RoomNews, type RoomState, roomMessage } from './room-news.ts';
 import { type Route, Routes } from './routes.ts';
 import { createSession, type Visitor } from './session-factory.ts';
 import { Succession } from './succession.ts';
 import { Tally } from './tally.ts';
+import { Relay } from './workers/relay.ts';
 
-/** More visitors than one process can feed; the next is told that the room is full. */
-const MAX_SESSIONS = 2_000;
-/** Where more pages than these are there, who comes and goes is told to all of them this far apart, and a thousand times a second at most: each is a message to each. */
-const MANY_PAGES = 50;
-const ROOM_SPACING: Millis = 200;
-const SPACING_PER_PAGE: Millis = 1;
 /** To viewers, in one turn of the loop, after a restart. */
 const GREETINGS_AT_ONCE = 64;
-/** In the room of an engine that follows, the one that leads is the broadcaster; in the room of that one, those that follow are one viewer. No session has this id. */
-const RELAY = connectionId('0'.repeat(16), 0);
-
-/** In the place of a session's id, which is hex. */
-const keptFor = (page: PageId): string => `page ${page}`;
 
 /**
  * The server as an engine: one mutation (`handle…`, `openPage`, `closePage`, `rekeyAll`), then drain {@link pollOutput} until `undefined`; call
@@ -83,6 +72,10 @@ const keptFor = (page: PageId): string => `page ${page}`;
  */
 export class Broadcast {
   readonly drops = new Counters<BroadcastDropReason>();
+  /** @internal */
+  readonly places: Places;
+  /** @internal */
+  readonly relay: Relay;
   readonly #options: BroadcastOptions;
   readonly #room: Room;
   readonly #tokens: ResumeTokens;
@@ -90,13 +83,10 @@ export class Broadcast {
   readonly #sessions = new Map<string, Session>();
   /** When each session wants its next timeout, as of when it was last touched. */
   readonly #deadlines = new Deadlines<Session>();
-  readonly #places: FairShare<string>;
   readonly #routes = new Routes();
   readonly #media: MediaLedger;
   readonly #queue = new MediaQueue();
   readonly #pages = new PageBindings();
-  readonly #elsewhere = new Elsewhere();
-  readonly #moving = new Set<PageId>();
   readonly #slot = new BroadcasterSlot();
   readonly #closedDrops = new Counters<string>();
   readonly #succession = new Succession();
@@ -113,17 +103,11 @@ export class Broadcast {
   #greeted = 0;
   /** Who was here before a restart and has heard nothing since. */
   readonly #ungreeted: Route[] = [];
-  #roomTold = '';
-  /** Pages that have been told nothing of it yet. */
-  readonly #untold = new Set<PageId>();
-  #roomSeenAt: Millis = Number.NEGATIVE_INFINITY;
-  #tellRoomAt: Millis | undefined;
+  readonly #news = new RoomNews();
   #identityChanged = false;
   #forwarded = false;
-  #relayed: Uint8Array[] = [];
   #now: Millis;
   readonly #outputs: BroadcastOutput[] = [];
-  readonly #crewOutputs: CrewOutput[] = [];
 
   constructor(
     options: BroadcastOptions,
@@ -131,10 +115,11 @@ export class Broadcast {
     restored?: { identity: IdentitySnapshot; media: MediaSnapshot | undefined },
   ) {
     this.#options = options;
-    this.#places = new FairShare(
-      options.maxSessions ?? MAX_SESSIONS,
-      () => options.maxSessionsPerOwner ?? Number.POSITIVE_INFINITY,
-    );
+    this.places = new Places({
+      maxSessions: options.maxSessions,
+      maxSessionsPerOwner: options.maxSessionsPerOwner,
+      isAway: (session) => this.#sessions.get(session)?.away === true,
+    });
     this.#certificate = options.certificate;
     this.#identity = options.identity;
     this.#wallOffset = options.wallOffset;
@@ -163,9 +148,7 @@ export class Broadcast {
       wall: () => this.#now + this.#wallOffset,
       persist: options.persistMedia,
     });
-    if (options.place === 'follows') this.#room.setProducer(RELAY);
-    // It has no keys of which an earlier process could have used any: every packet goes to it.
-    if (options.place === 'leads') this.#room.addConsumer(RELAY, now);
+    this.relay = new Relay(options.place, this.#room, now);
     if (restored !== undefined) this.#restore(restored.identity, restored.media, now);
   }
 
@@ -184,7 +167,7 @@ export class Broadcast {
     const room = this.#room.stats;
     const viewers = this.#room.viewerReports;
     const state = { sessions: this.#sessions, tally: this.#tally, room, viewers, onAir: this.#slot.onAir };
-    const limit = this.#options.maxSessions ?? MAX_SESSIONS;
+    const { limit } = this.places;
     return broadcastFacts({ ...state, found: this.#found, mediaOut: this.#mediaOut, limit }, now);
   }
 
@@ -245,7 +228,7 @@ export class Broadcast {
     }
     session.comeBack();
     this.#bind(page, session);
-    this.#places.hold(opened.owner, session.id);
+    this.places.hold(session.id, opened.owner);
     this.#event({ event: 'session-resumed', session: session.id, role: session.role });
     // The token that lets it in is another now, or what tokens are good for.
     if (session.role === 'broadcaster' && this.#pages.admissionOf(page).right !== 'publish')
@@ -305,24 +288,11 @@ export class Broadcast {
     this.#settle(session, now);
   }
 
-  /** What the engine that leads has taken from its {@link takeRelayed}. @internal */
+  /** From the engine that leads, which has taken it from its {@link Relay}. @internal */
   handleRelayed(packet: Uint8Array, now: Millis): void {
     this.#now = now;
-    if (classifyDatagram(packet) === 'srtcp') this.#room.handleProducerRtcp(RELAY, packet, now);
-    else this.#room.handleProducerRtp(RELAY, packet, now);
+    this.relay.receive(packet, now);
     this.#drainRoom(now);
-  }
-
-  /** Rewritten media and reports on it, for the engines that follow. @internal */
-  takeRelayed(): readonly Uint8Array[] {
-    const relayed = this.#relayed;
-    this.#relayed = [];
-    return relayed;
-  }
-
-  /** @internal */
-  get relayWaits(): boolean {
-    return this.#relayed.length > 0;
   }
 
   /** An engine that follows needs a keyframe. @internal */
@@ -337,49 +307,20 @@ export class Broadcast {
     this.#now = now;
     const id = this.#newId();
     if (!this.#admit(page, id, now)) return undefined;
-    this.#elsewhere.hold(id);
+    this.places.holdElsewhere(id, this.#pages.ownerOf(page));
     return id;
-  }
-
-  /** A session is in another engine: this page's, or as yet nobody's. @internal */
-  holdElsewhere(id: string, page?: PageId): void {
-    this.#places.hold(page === undefined ? id : this.#pages.ownerOf(page), id);
-    this.#elsewhere.hold(id);
-  }
-
-  /** @internal */
-  awayElsewhere(id: string): void {
-    this.#elsewhere.goAway(id);
-  }
-
-  /** @internal */
-  releaseElsewhere(id: string): void {
-    if (this.#elsewhere.release(id)) this.#places.release(id);
-  }
-
-  /** A page whose session was in another engine is to join this one: until it does, or goes, its place is kept. @internal */
-  moveHere(page: PageId, session: string): void {
-    this.releaseElsewhere(session);
-    this.#moving.add(page);
-    this.#places.hold(this.#pages.ownerOf(page), keptFor(page));
   }
 
   /** So many watch in one of the other engines. @internal */
   watchElsewhere(engine: number, viewers: number, now: Millis): void {
     this.#now = now;
-    this.#elsewhere.watch(engine, viewers);
+    this.relay.watch(engine, viewers);
     this.#tellRoom(now);
   }
 
   /** What there is to say of the room. @internal */
-  roomAt(now: Millis, viewers = this.#countViewers()): ServerMessage {
-    const since = this.#slot.onAirSince(now);
-    return {
-      type: 'room',
-      viewers,
-      onAir: since !== undefined,
-      onAirSeconds: Math.floor((now - (since ?? now)) / 1000),
-    };
+  roomAt(now: Millis): RoomMessage {
+    return roomMessage(this.#look(now), now);
   }
 
   /** A page that the engine that leads has let in: it watches. @internal */
@@ -388,10 +329,12 @@ export class Broadcast {
     this.#enter(page, { id, role: 'viewer', capabilities, seenAt: now }, now);
   }
 
-  /** Ends a session whose place was given away. @internal */
+  /** Ends a session whose place was given away: who holds most of a full room makes place for who holds less of it. @internal */
   dismiss(id: string, now: Millis): void {
     this.#now = now;
-    this.#evict(id, now);
+    const page = this.#pages.pageOf(id);
+    if (page !== undefined) this.#tell(page, PAGE_ERROR.roomFull);
+    this.#end(id, now);
   }
 
   /** Whether who joins by this page now is asked to broadcast. @internal */
@@ -406,14 +349,14 @@ export class Broadcast {
 
   /** Sessions, those in other engines too. @internal */
   get sessionCount(): number {
-    return this.#sessions.size + this.#elsewhere.size + this.#moving.size;
+    return this.#sessions.size + this.places.elsewhere + this.places.moving;
   }
 
   /** A page's WebSocket is gone; its media goes on. */
   closePage(page: PageId, now: Millis): void {
     this.#now = now;
-    this.#untold.delete(page);
-    this.#moves(page);
+    this.#news.remove(page);
+    this.places.endMove(page);
     const session = this.#sessions.get(this.#pages.close(page) ?? '');
     if (session === undefined) return;
     session.detach(now);
@@ -491,7 +434,7 @@ export class Broadcast {
       this.#returning.nextTimeout(),
       this.#media.nextTimeout(),
       this.#deadlines.next,
-      this.#tellRoomAt,
+      this.#news.nextTimeout(),
       this.#ungreeted.length > 0 ? this.#now : undefined,
     );
     return next === Number.POSITIVE_INFINITY ? undefined : next;
@@ -503,11 +446,6 @@ export class Broadcast {
     if (output !== undefined || !this.#identityChanged) return output;
     this.#identityChanged = false;
     return { kind: 'identity-changed' };
-  }
-
-  /** As {@link pollOutput}, for the other engines of the room. @internal */
-  pollCrewOutput(): CrewOutput | undefined {
-    return this.#crewOutputs.shift();
   }
 
   /** Media is to be sent: call {@link sendMedia}. @internal */
@@ -583,7 +521,7 @@ export class Broadcast {
       // It may not have found a server to come back to: its moment begins anew.
       if (record.former?.away) session.stayAway(now);
       // Nobody's until its page is back: those who were here are not one visitor.
-      this.#places.hold(session.id, session.id);
+      this.places.hold(session.id);
       this.#tokens.restore(session.id, {
         current: record.tokenHash,
         next: record.nextTokenHash.length === 0 ? undefined : record.nextTokenHash,
@@ -650,7 +588,7 @@ export class Broadcast {
 
   #join(page: PageId, capabilities: Capabilities, now: Millis): void {
     // Whoever is let in is let in by the engine that leads.
-    if (this.#options.place === 'follows') {
+    if (this.relay.follows) {
       this.#tell(page, PAGE_ERROR.notJoined);
       return;
     }
@@ -666,7 +604,7 @@ export class Broadcast {
 
   /** Takes a place for this session, or tells the page why there is none. */
   #admit(page: PageId, id: string, now: Millis): boolean {
-    const isNew = !this.#moves(page);
+    const isNew = !this.places.endMove(page);
     if (this.#refusesNew && isNew) {
       this.#tell(page, PAGE_ERROR.shuttingDown);
       return false;
@@ -676,26 +614,11 @@ export class Broadcast {
       this.#disconnect(page, 'locked', 'the token has expired');
       return false;
     }
-    const owner = this.#pages.ownerOf(page);
-    this.#makePlace(owner, now);
-    if (this.#places.isAtLimit(owner)) {
-      this.#tell(page, PAGE_ERROR.tooManyVisits);
-      return false;
-    }
-    const goes = this.#places.take(owner, id);
-    if (goes === id) {
-      this.#tell(page, PAGE_ERROR.roomFull);
-      return false;
-    }
-    if (goes !== undefined) this.#evict(goes, now);
-    return true;
-  }
-
-  /** Whether it is a page that comes from another engine. Its place is free then. */
-  #moves(page: PageId): boolean {
-    if (!this.#moving.delete(page)) return false;
-    this.#places.release(keptFor(page));
-    return true;
+    const { left, evicted, refused } = this.places.take(id, this.#pages.ownerOf(page));
+    if (left !== undefined) this.#end(left, now);
+    if (evicted !== undefined) this.dismiss(evicted, now);
+    if (refused !== undefined) this.#tell(page, refused);
+    return refused === undefined;
   }
 
   #enter(page: PageId, visitor: Visitor, now: Millis): void {
@@ -708,36 +631,13 @@ export class Broadcast {
     this.#settle(session, now);
   }
 
-  /** Who opens the page again does not wait for the place that it has just left. */
-  #makePlace(owner: string, now: Millis): void {
-    const isFull = this.#places.taken >= (this.#options.maxSessions ?? MAX_SESSIONS);
-    if (!isFull && !this.#places.isAtLimit(owner)) return;
-    for (const id of this.#places.heldBy(owner)) {
-      const session = this.#sessions.get(id);
-      if (session?.away === true) {
-        session.close();
-        this.#settle(session, now);
-        return;
-      }
-      if (!this.#elsewhere.isAway(id)) continue;
-      this.#places.release(id);
-      this.#dismissElsewhere(id);
-      return;
-    }
-  }
-
-  /** Who holds most of a full room makes place for who holds less of it. */
-  #evict(id: string, now: Millis): void {
-    this.#dismissElsewhere(id);
+  /** The place of this session is another's, in whichever engine it is. */
+  #end(id: string, now: Millis): void {
+    if (this.places.releaseElsewhere(id)) this.relay.dismiss(id);
     const session = this.#sessions.get(id);
-    const page = this.#pages.pageOf(id);
-    if (page !== undefined) this.#tell(page, PAGE_ERROR.roomFull);
-    session?.close();
-    if (session !== undefined) this.#settle(session, now);
-  }
-
-  #dismissElsewhere(id: string): void {
-    if (this.#elsewhere.release(id)) this.#crewOutputs.push({ kind: 'dismiss', session: id });
+    if (session === undefined) return;
+    session.close();
+    this.#settle(session, now);
   }
 
   #publish(page: PageId, session: Session, now: Millis): void {
@@ -808,7 +708,7 @@ export class Broadcast {
       message: { type: 'welcome', session: session.id, token, resumed, instance, role: session.role },
       afterWrite: true,
     });
-    this.#untold.add(page);
+    this.#news.add(page);
   }
 
   #settle(session: Session, now: Millis): void {
@@ -947,24 +847,19 @@ export class Broadcast {
   }
 
   #handleRoomOutput(output: RoomOutput, now: Millis): void {
+    this.relay.pass(output);
     switch (output.kind) {
       case 'broadcast':
-        if (this.#options.place === 'leads') this.#relayed.push(output.media.bytes);
         if (!this.#queue.add(output.media, this.#routes.viewers())) this.drops.add('media queue full');
         break;
       case 'send':
-        if (output.consumer === RELAY) this.#relayed.push(output.media.bytes);
-        else this.#sendTo(output.consumer, output.media);
+        this.#sendTo(output.consumer, output.media);
         break;
       case 'producerRtcp':
-        // What is lost the engine that leads asks for by itself.
-        if (output.producer === RELAY && parseRtcp(output.packet)?.some(({ type }) => type === 'pli'))
-          this.#crewOutputs.push({ kind: 'keyframe-wanted' });
         for (const route of this.#routesTo(output.producer)) this.#sendRtcp(route, output.packet, now);
         break;
       case 'consumerRtcp': {
         const { consumer, packet } = output;
-        if (this.#options.place === 'leads' && (consumer ?? RELAY) === RELAY) this.#relayed.push(packet);
         const routes = consumer === undefined ? this.#routes.viewers() : this.#routesTo(consumer);
         for (const route of routes) this.#sendRtcp(route, packet, now);
         break;
@@ -1012,7 +907,7 @@ export class Broadcast {
     this.#deadlines.delete(session);
     if (!this.#sessions.delete(session.id)) return;
     this.#returning.leave(session);
-    this.#places.release(session.id);
+    this.places.release(session.id);
     this.#tokens.remove(session.id);
     this.#pages.unbindSession(session.id);
     this.#slot.release(session);
@@ -1038,31 +933,21 @@ export class Broadcast {
 
   /** Tells every page how many watch and whether somebody is on air, when that has changed, and who is new in any case. */
   #tellRoom(now: Millis): void {
-    const pages = this.#pages.count + this.#elsewhere.size;
-    const spacing = pages > MANY_PAGES ? Math.max(ROOM_SPACING, pages * SPACING_PER_PAGE) : 0;
-    if (now < this.#roomSeenAt + spacing) {
-      this.#tellRoomAt = this.#roomSeenAt + spacing;
-      return;
-    }
-    this.#tellRoomAt = undefined;
-    this.#roomSeenAt = now;
-    const viewers = this.#countViewers();
-    const told = `${viewers} ${this.#slot.onAirSince(now)}`;
-    const changed = told !== this.#roomTold;
-    if (!changed && this.#untold.size === 0) return;
-    const { place } = this.#options;
-    const message = this.roomAt(now, viewers);
-    // Pages of those that follow are told by the engine that leads.
-    if (place !== 'follows')
-      for (const page of changed ? this.#pages.pages() : this.#untold) this.#tell(page, message);
-    this.#untold.clear();
-    this.#roomTold = told;
-    if (changed && place === 'leads') this.#crewOutputs.push({ kind: 'room', message });
-    if (changed && place === 'follows') this.#crewOutputs.push({ kind: 'viewers', viewers });
+    if (!this.#news.isDue(this.#pages.count + this.places.elsewhere, now)) return;
+    const news = this.#news.look(this.#look(now), now);
+    if (news === undefined) return;
+    const { message, changed, untold } = news;
+    if (!this.relay.follows)
+      for (const page of changed ? this.#pages.pages() : untold) this.#tell(page, message);
+    if (changed) this.relay.tell(message);
+  }
+
+  #look(now: Millis): RoomState {
+    return { viewers: this.#countViewers(), onAirSince: this.#slot.onAirSince(now) };
   }
 
   #countViewers(): number {
-    let viewers = this.#elsewhere.viewers;
+    let { viewers } = this.relay;
     for (const session of this.#sessions.values()) {
       if (session.role === 'viewer' && (session.attached || session.current?.peer.keyEpoch !== undefined))
         viewers++;

@@ -32,7 +32,7 @@ export function follow(broadcast: Broadcast, message: ToFollower, now: Millis): 
 
 /** All that it wants done, by itself and by the engine that leads. */
 export const pollFollower = (broadcast: Broadcast): BroadcastOutput | CrewOutput | undefined =>
-  broadcast.pollOutput() ?? broadcast.pollCrewOutput();
+  broadcast.pollOutput() ?? broadcast.relay.pollOutput();
 
 /** What of its outputs is for the engine that leads; the rest is the follower's own to do. */
 export function reportOf(

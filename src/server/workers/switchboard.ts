@@ -65,7 +65,7 @@ export class Switchboard {
   hasFound(follower: number, sessions: readonly string[]): void {
     for (const session of sessions) {
       this.#sessions.set(session, { follower, page: undefined });
-      this.#lead.holdElsewhere(session);
+      this.#lead.places.holdElsewhere(session);
     }
   }
 
@@ -140,12 +140,12 @@ export class Switchboard {
 
   /** Media for the followers waits: {@link relayMedia}. */
   get mediaWaits(): boolean {
-    return this.#lead.relayWaits;
+    return this.#lead.relay.hasPackets;
   }
 
   /** To each of them all that has come since the last time, in one message. */
   relayMedia(): void {
-    const packets = this.#lead.takeRelayed();
+    const packets = this.#lead.relay.takePackets();
     if (packets.length === 0) return;
     const packed = packTogether(packets);
     for (const follower of this.#options.followers.keys())
@@ -156,7 +156,7 @@ export class Switchboard {
     for (;;) {
       const mine = this.#outputs.shift();
       if (mine !== undefined) return mine;
-      const others = this.#lead.pollCrewOutput();
+      const others = this.#lead.relay.pollOutput();
       if (others === undefined) break;
       if (others.kind === 'dismiss') this.#dismiss(others.session);
       else if (others.kind === 'room') this.#tellAll(others.message);
@@ -209,14 +209,14 @@ export class Switchboard {
     page.publishes = true;
     this.#leave(page, follower);
     this.#dismiss(session);
-    this.#lead.moveHere(opened.id, session);
+    this.#lead.places.move(opened.id, opened.owner, session);
     this.#tell(opened.id, PAGE_ERROR.tokenUnknown);
   }
 
   /** Unless another page has its session by now. */
   #noteAway({ opened, session }: Page): void {
     if (session !== undefined && this.#sessions.get(session)?.page === opened.id)
-      this.#lead.awayElsewhere(session);
+      this.#lead.places.awayElsewhere(session);
   }
 
   /** The page has no say there any more, and is told nothing. */
@@ -238,7 +238,7 @@ export class Switchboard {
     const known = this.#sessions.get(session);
     if (known === undefined) return;
     this.#sessions.delete(session);
-    this.#lead.releaseElsewhere(session);
+    this.#lead.places.releaseElsewhere(session);
     const page = known.page === undefined ? undefined : this.#pages.get(known.page);
     if (page?.session !== session) return;
     page.session = undefined;
@@ -256,7 +256,7 @@ export class Switchboard {
     if (session !== undefined && page.session !== session) {
       page.session = session;
       this.#sessions.set(session, { follower, page: id });
-      this.#lead.holdElsewhere(session, id);
+      this.#lead.places.holdElsewhere(session, page.opened.owner);
     }
     const { relaysFor, wall } = this.#options;
     if (message.type === 'offer' && relaysFor !== undefined)

@@ -5,7 +5,8 @@ import { Switchboard } from '../../../../src/server/workers/switchboard.ts';
 
 it('a page that is away is so for its session, and not for one that another page has by now', () => {
   const awayElsewhere = vi.fn();
-  const lead = { openPage: vi.fn(), holdElsewhere: vi.fn(), awayElsewhere } as unknown as Broadcast;
+  const places = { holdElsewhere: vi.fn(), awayElsewhere };
+  const lead = { openPage: vi.fn(), places } as unknown as Broadcast;
   const switchboard = new Switchboard(lead, { followers: new Map([[1, { takesNew: true }]]), wall: () => 0 });
   const [former, present] = ['a', 'b'] as unknown as [PageId, PageId];
   for (const id of [former, present]) {
