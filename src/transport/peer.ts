@@ -229,6 +229,7 @@ export class Peer {
       this.#fingerprints = answer.fingerprints;
     }
     if (this.#dtls === undefined) this.#startHandshake(now);
+    else this.#dtls.peerIsReady(now);
   }
 
   handleDatagram(datagram: Uint8Array, from: Address, now: Millis): void {

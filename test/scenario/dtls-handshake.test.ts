@@ -147,6 +147,29 @@ describe('a repeated hello', () => {
     expect(outcome.failed).toBe('timeout');
   });
 
+  it('is the same datagram at a slower and slower pace once the server is known to take it', () => {
+    const { client } = makePair(identities, { options: { helloInterval: 20 } });
+    const first = client.pollOutput();
+    client.peerIsReady(5);
+    const sentAt: number[] = [];
+    for (let now = client.nextTimeout()!; now < 700; now = client.nextTimeout()!) {
+      client.handleTimeout(now);
+      expect(client.pollOutput()).toEqual(first);
+      sentAt.push(now);
+    }
+    expect(sentAt).toEqual([20, 60, 140, 300, 620]);
+  });
+
+  it('leaves the pace of what answers the flight as it is', () => {
+    const pair = makePair(identities, { options: { helloInterval: 20 } });
+    const hello = pair.client.pollOutput();
+    if (hello?.kind === 'transmit') pair.server.handleDatagram(hello.datagram, 0);
+    for (let flight = pair.server.pollDatagram(); flight !== undefined; flight = pair.server.pollDatagram())
+      pair.client.handleDatagram(flight, 10);
+    pair.client.peerIsReady(15);
+    expect(pair.client.nextTimeout()).toBe(10 + FIRST_RETRANSMIT_MS);
+  });
+
   it('is a new record with a doubled wait where no interval is asked for', () => {
     const { client, server } = makePair(identities, { options: { timeout: 1000 } });
     const outcome = run(client, server, () => []);

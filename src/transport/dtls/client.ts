@@ -27,7 +27,7 @@ export interface DtlsClientOptions {
   readonly remoteFingerprints: readonly Fingerprint[];
   /** Offered in this order. */
   readonly srtpProfiles: readonly SrtpProfile[];
-  /** Repeats the identical ClientHello datagram at this interval for three seconds, until the server's flight is back, before the backoff. */
+  /** Repeats the identical ClientHello datagram at this interval until {@link DtlsClient.peerIsReady}, for three seconds at most, before the backoff. */
   readonly helloInterval?: Millis;
   /** The whole handshake gives up after this time; 30 s by default. */
   readonly timeout?: Millis;
@@ -144,6 +144,11 @@ export class DtlsClient {
       this.#count(record === undefined ? 'malformed-record' : this.#handleRecord(record, now));
       if (this.#reassembly !== reassembly) break;
     }
+  }
+
+  /** The server takes a ClientHello now, whatever it did with those before: one that is lost from here on is all that repeating it is for. */
+  peerIsReady(now: Millis): void {
+    if (this.#step.at === 'server-hello') this.#timer.slowDown(now);
   }
 
   handleTimeout(now: Millis): void {

@@ -119,6 +119,11 @@ export class RetransmitTimer {
     this.#sentAt = now;
   }
 
+  /** Why the interval was fixed is over: from the next time on it doubles. */
+  slowDown(now: Millis): void {
+    this.#fixedUntil = Math.min(this.#fixedUntil, now);
+  }
+
   stop(): void {
     this.#sentAt = undefined;
   }

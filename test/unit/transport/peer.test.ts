@@ -289,6 +289,24 @@ describe('a re-key in place', () => {
     }
   });
 
+  it('repeats its ClientHello less and less often once the answer is here: the browser takes it from then on', () => {
+    connect();
+    peer.offer(1, after, true, now);
+    const hello = sent(drain(), 'dtls');
+    const interval = peer.nextTimeout()! - now;
+    const begun = now;
+    now += interval / 2;
+    expect(sent(answer('rnew'), 'dtls')).toEqual([]);
+    const sentAt: number[] = [];
+    while (sentAt.length < 4) {
+      now = peer.nextTimeout()!;
+      peer.handleTimeout(now);
+      expect(sent(drain(), 'dtls')).toEqual(hello);
+      sentAt.push((now - begun) / interval);
+    }
+    expect(sentAt).toEqual([1, 3, 7, 15]);
+  });
+
   it('of a page that is not settled waits for its answer', () => {
     connect();
     associate();

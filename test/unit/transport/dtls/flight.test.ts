@@ -123,6 +123,30 @@ describe('the retransmission timer', () => {
     expect(sent).toBeLessThan(185);
   });
 
+  it('slows down when asked to, from the next time on', () => {
+    const timer = new RetransmitTimer();
+    timer.start(0, 10);
+    timer.again(10);
+    timer.slowDown(16);
+    expect(timer.deadline).toBe(20);
+    const waits: number[] = [];
+    for (let now = 20; waits.length < 8; now = timer.deadline!) {
+      timer.again(now);
+      waits.push(timer.deadline! - now);
+    }
+    expect(waits).toEqual([20, 40, 80, 160, 320, 640, 1000, 1000]);
+  });
+
+  it('goes on as it was where there is nothing to slow down', () => {
+    const timer = new RetransmitTimer();
+    timer.start(0);
+    timer.slowDown(10);
+    expect(timer.deadline).toBe(FIRST_RETRANSMIT_MS);
+    timer.stop();
+    timer.slowDown(20);
+    expect(timer.deadline).toBeUndefined();
+  });
+
   it('starts over with a new flight, and is silent when stopped', () => {
     const timer = new RetransmitTimer();
     timer.start(0);
