@@ -9,6 +9,8 @@ const LABEL = 11;
 const NAMED_DROPS = 3;
 /** A restart is over when everybody is back, or has not come in this time. */
 const RESUME_SHOWN_MS = 120_000;
+/** A worker that is out of breath may be so late. */
+const SILENCE_SHOWN_MS = 2_000;
 
 /** The server as lines of text. Rates are since `before`, of the same process; without one, counts since its start. */
 export function statusLines(facts: ServerFacts, before?: ServerFacts): readonly string[] {
@@ -61,8 +63,9 @@ function headline(facts: ServerFacts): string {
 const workerWords = (workers: NonNullable<ServerFacts['workers']>): string =>
   workers
     .map(
-      ({ number, udpPort, sessions }) =>
-        `${number}: ${sessions} ${sessions === 1 ? 'session' : 'sessions'} at UDP port ${udpPort}`,
+      ({ number, udpPort, sessions, silentMs }) =>
+        `${number}: ${sessions} ${sessions === 1 ? 'session' : 'sessions'} at UDP port ${udpPort}` +
+        (silentMs < SILENCE_SHOWN_MS ? '' : `, SILENT for ${ageInWords(silentMs)}`),
     )
     .join(', ');
 

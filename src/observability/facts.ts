@@ -129,7 +129,17 @@ export const serverFacts = z.object({
   certificate: z.object({ createdAt: z.number() }),
   eventLoopDelayMs: histogram,
   /** Threads that have viewers; all numbers above are of all of them together. */
-  workers: z.optional(z.array(z.object({ number: z.number(), udpPort: z.number(), sessions: z.number() }))),
+  workers: z.optional(
+    z.array(
+      z.object({
+        number: z.number(),
+        udpPort: z.number(),
+        sessions: z.number(),
+        /** For how long it has owed a sign of life. */
+        silentMs: z.number(),
+      }),
+    ),
+  ),
   process: z.object({
     cpuSeconds: z.number(),
     residentBytes: z.number(),

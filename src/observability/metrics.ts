@@ -17,12 +17,17 @@ export function metricsOf(facts: ServerFacts): readonly MetricFamily[] {
   ];
 }
 
-function serverMetrics({ version, node, ready, drain, pages, drops }: ServerFacts): MetricFamily[] {
+function serverMetrics({ version, node, ready, drain, pages, drops, workers }: ServerFacts): MetricFamily[] {
   return [
     gauge('rekeycast_build_info', 'What runs here.', [{ labels: { version, node }, value: 1 }]),
     gauge('rekeycast_ready', 'Whether visitors are served: 1 or 0.', one(Number(ready))),
     gauge('rekeycast_draining', 'Whether nobody new is let in: 1 or 0.', one(Number(drain !== undefined))),
     gauge('rekeycast_pages', 'Pages with an open WebSocket.', one(pages)),
+    gauge(
+      'rekeycast_worker_silence_max_seconds',
+      'For how long a worker has owed a sign of life, at most. Absent without WORKERS.',
+      seconds(workers && Math.max(0, ...workers.map(({ silentMs }) => silentMs))),
+    ),
     counter(
       'rekeycast_drops_total',
       'Datagrams, packets, requests and messages that were dropped.',

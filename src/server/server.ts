@@ -281,8 +281,9 @@ class Server implements RunningServer {
       log: this.#log,
       stored: (event) => this.#storage.report(event),
       // Past whoever waits for an answer.
-      lost: (cause) =>
+      lost: (cause, isStuck) =>
         setImmediate(() => {
+          if (isStuck) process.kill(process.pid, 'SIGKILL');
           throw cause;
         }),
     });

@@ -4,13 +4,15 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { askServer } from '../../src/cli/admin-client.ts';
 import { runKeys } from '../../src/cli/keys.ts';
 import { runSnapshot } from '../../src/cli/snapshot.ts';
+import { ASK_INTERVAL, HANGS_AFTER } from '../../src/server/workers/watchdog.ts';
 import { toHex } from '../../src/util/bytes.ts';
 import { ran } from '../support/command.ts';
 import { OpenPage } from '../support/open-page.ts';
+import { makePipe } from '../support/pipe.ts';
 import { freePorts } from '../support/ports.ts';
 import { ServerProcess } from '../support/process.ts';
 import { testDirectory } from '../support/test-directory.ts';
-import { until } from '../support/wait.ts';
+import { elapse, until } from '../support/wait.ts';
 
 interface Status {
   readonly sessions: number;
@@ -20,6 +22,7 @@ interface Status {
       readonly number: number;
       readonly udpPort: number;
       readonly sessions: number;
+      readonly silentMs: number;
     }[];
   };
 }
@@ -88,8 +91,8 @@ describe('a server with WORKERS=2', { timeout: 180_000 }, () => {
     const before = await statusOf(server);
     expect(before.sessions).toBe(5);
     expect(before.facts.workers).toEqual([
-      { number: 1, udpPort: udpPort + 1, sessions: 2 },
-      { number: 2, udpPort: udpPort + 2, sessions: 2 },
+      expect.objectContaining({ number: 1, udpPort: udpPort + 1, sessions: 2 }),
+      expect.objectContaining({ number: 2, udpPort: udpPort + 2, sessions: 2 }),
     ]);
     expect(pages[1]!.browser.room?.viewers).toBe(4);
 
@@ -202,7 +205,7 @@ describe('a server with WORKERS=2', { timeout: 180_000 }, () => {
     const fault = join(root.path, 'fault');
     const server = await startServer(2, { NODE_OPTIONS: `--import=${DYING}`, DIE_AT: fault });
     const pages = await broadcasting(server, 2);
-    writeFileSync(fault, '');
+    writeFileSync(fault, 'die');
     await server.exited();
     expect(server.run.exit?.code).not.toBe(0);
     expect(server.events('worker-lost').map(({ fields }) => fields.worker)).toEqual([1]);
@@ -210,6 +213,46 @@ describe('a server with WORKERS=2', { timeout: 180_000 }, () => {
     await server.start();
     await comeBack(pages, 2);
     expect((await statusOf(server)).sessions).toBe(3);
+  });
+
+  it.each(['turn in circles', 'wait in the kernel'])(
+    'ends when one of them hangs (%s), says how long it has not answered until then, and the next process has everybody',
+    async (how) => {
+      const fault = join(root.path, 'fault');
+      const pipe = join(root.path, 'pipe');
+      const server = await startServer(2, { NODE_OPTIONS: `--import=${DYING}`, DIE_AT: fault });
+      const pages = await broadcasting(server, 2);
+      if (how !== 'turn in circles') makePipe(pipe);
+      writeFileSync(fault, how === 'turn in circles' ? how : pipe);
+      let silent: readonly number[] = [];
+      await until('it owes an answer', async () => {
+        silent = (await statusOf(server)).facts.workers!.map(({ silentMs }) => silentMs);
+        return silent[0]! > 2_000;
+      });
+      expect(silent[1]).toBeLessThan(silent[0]!);
+      await server.exited();
+      expect(server.run.exit).not.toMatchObject({ code: 0 });
+      expect(server.events('worker-hangs').map(({ fields }) => fields.worker)).toEqual([1]);
+      expect(server.events('worker-lost')).toEqual([]);
+      rmSync(fault);
+      await server.start();
+      await comeBack(pages, 2);
+      expect((await statusOf(server)).sessions).toBe(3);
+    },
+  );
+
+  it('goes on where the whole process was stopped for a while', async () => {
+    const server = await startServer(1);
+    const pages = await broadcasting(server, 1);
+    server.signal('SIGSTOP');
+    await elapse(HANGS_AFTER + 3 * ASK_INTERVAL);
+    server.signal('SIGCONT');
+    // So many looks after it, nobody is taken for one who hangs.
+    const from = performance.now();
+    await until('it has gone on', () => performance.now() > from + 3 * ASK_INTERVAL || !server.running);
+    expect(server.running).toBe(true);
+    expect(server.events('worker-hangs')).toEqual([]);
+    for (const page of pages) await page.onAir(1);
   });
 
   it('does not start where a worker’s port is taken, and has lost nothing', async () => {

@@ -1,8 +1,20 @@
-/** Loaded into a server before its own program: its worker 1 dies when the file lies there that DIE_AT names. */
-import { existsSync } from 'node:fs';
+/** Loaded into a server before its own program: its worker 1 ends when the file lies there that DIE_AT names, or hangs, as it says there. */
+import { openSync, readFileSync } from 'node:fs';
 import { isMainThread, workerData } from 'node:worker_threads';
 
 if (!isMainThread && workerData?.number === 1)
   setInterval(() => {
-    if (existsSync(process.env.DIE_AT)) throw new Error('a fault of the program');
+    const how = orderAt(process.env.DIE_AT);
+    if (how === 'die') throw new Error('a fault of the program');
+    while (how === 'turn in circles');
+    // As with a disk that does not answer: nobody ever writes to this pipe.
+    if (how?.startsWith('/')) openSync(how, 'r');
   }, 10);
+
+function orderAt(path) {
+  try {
+    return readFileSync(path, 'utf8') || undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -2,6 +2,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 
 let media = 0;
+let facts = 0;
 
 parentPort.on('message', ({ kind, id, ask, with: asked }) => {
   if (kind === 'media') {
@@ -26,8 +27,11 @@ parentPort.on('message', ({ kind, id, ask, with: asked }) => {
   else if (ask === 'release' && asked.patience === 1)
     setTimeout(() => parentPort.postMessage({ kind: 'answer', id, value: undefined }), 100);
   else if (ask === 'read') throw new Error('out of order');
-  // Nobody answers that.
-  else if (ask !== 'facts') parentPort.postMessage({ kind: 'answer', id, value: undefined });
+  else if (ask === 'facts' && facts++ === 0)
+    parentPort.postMessage({ kind: 'answer', id, value: { udpPort: 7 } });
+  // Nobody answers that, nor what is asked of the facts again.
+  else if (ask !== 'facts' && ask !== 'renew')
+    parentPort.postMessage({ kind: 'answer', id, value: undefined });
 });
 parentPort.postMessage({ kind: 'viewers', viewers: workerData.number });
 parentPort.postMessage({ kind: 'log', level: 'warn', event: { event: 'media-not-written' }, words: 'why' });

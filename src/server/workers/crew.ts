@@ -4,7 +4,7 @@ import { type ErrorCode, RekeycastError } from '../../errors.ts';
 import type { Logger } from '../../log.ts';
 import type { CertificateRecord } from '../../snapshot/schema.ts';
 import type { Report } from '../../snapshot/store.ts';
-import type { Millis } from '../../util/clock.ts';
+import { type Millis, monotonicNow } from '../../util/clock.ts';
 import { Counters } from '../../util/counters.ts';
 import { within } from '../waiting.ts';
 import type { FromFollower, ToFollower } from './messages.ts';
@@ -18,11 +18,14 @@ import {
   type WorkerFacts,
   type WorkerSettings,
 } from './thread-messages.ts';
+import { ASK_INTERVAL, Watchdog, type WatchdogOutput } from './watchdog.ts';
 
 /** The program that a worker runs, beside whichever built file this is part of. */
 const PROGRAM = new URL('./rekeycast.js', import.meta.url);
 
 const END_PATIENCE: Millis = 500;
+/** Monitoring waits no longer for a worker, and takes what that has said before. */
+const FACTS_PATIENCE: Millis = 1_000;
 
 /** Messages with media, of a turn of the loop each, that a worker may have before it: some seconds. What comes later than that is of no use to a viewer. */
 export const MAX_MEDIA_AHEAD = 1_000;
@@ -33,13 +36,18 @@ export interface CrewOptions {
   readonly log: Logger;
   /** What happened to the files of a worker. */
   readonly stored: Report;
-  /** One has ended by itself: nothing of this process is to go on. */
-  readonly lost: (cause: unknown) => void;
+  /** One has ended by itself, or hangs: nothing of this process is to go on. `isStuck`: its thread cannot be ended, and would hold an exit. */
+  readonly lost: (cause: unknown, isStuck: boolean) => void;
   readonly program?: URL;
 }
 
 /** What a worker has found of the process before. */
 export type FoundByWorker = Asks['resume']['gives'];
+
+/** What a worker has said last of itself, and for how long it has owed a sign of life. */
+export interface HeardFacts extends WorkerFacts {
+  readonly silentMs: Millis;
+}
 
 interface Member {
   readonly number: number;
@@ -47,6 +55,9 @@ interface Member {
   /** How many messages with media it was sent, and has taken; both wrap. */
   mediaSent: number;
   readonly mediaTaken: Int32Array;
+  /** Of those, what it had taken when that was looked at last. */
+  mediaTakenSeen: number;
+  facts: WorkerFacts | undefined;
   /** It may end. */
   released: boolean;
 }
@@ -58,14 +69,16 @@ interface Asked {
 }
 
 /**
- * The workers of a server, each with an engine that follows. A worker that ends by itself ends the process: the next one has all that it had, on disk
- * and in RAM.
+ * The workers of a server, each with an engine that follows. A worker that ends by itself, or hangs, ends the process: the next one has all that it had, on
+ * disk and in RAM.
  */
 export class Crew {
   readonly drops = new Counters<'media for a worker'>();
   readonly #options: CrewOptions;
   readonly #members = new Map<number, Member>();
   readonly #asked = new Map<number, Asked>();
+  readonly #watchdog = new Watchdog();
+  #watch: NodeJS.Timeout | undefined;
   #asks = 0;
   #early: [number, FromFollower][] | undefined = [];
   #hear: (number: number, message: FromFollower) => void = (...heard) => this.#early?.push(heard);
@@ -82,7 +95,15 @@ export class Crew {
         argv: ['worker'],
         name: `worker-${number}`,
       });
-      const member: Member = { number, worker, mediaSent: 0, mediaTaken, released: false };
+      const member: Member = {
+        number,
+        worker,
+        mediaSent: 0,
+        mediaTaken,
+        mediaTakenSeen: 0,
+        facts: undefined,
+        released: false,
+      };
       this.#members.set(number, member);
       worker.on('message', (message: FromWorker) => this.#handle(number, message));
       worker.on('error', (cause: unknown) => this.#lose(member, cause));
@@ -114,11 +135,14 @@ export class Crew {
     return this.#askAll('read', undefined);
   }
 
+  /** From now on they are watched: before, whoever waits for the start waits for them. */
   async resume(
     certificate: CertificateRecord,
     instance: string,
     keepsMedia: boolean,
   ): Promise<ReadonlyMap<number, FoundByWorker>> {
+    for (const number of this.numbers) this.#watchdog.watch(number, monotonicNow());
+    this.#watch = setInterval(() => this.#look(), ASK_INTERVAL).unref();
     const found = await Promise.all(
       this.numbers.map(async (number) => {
         const asked = { certificate: shareCertificate(certificate), instance, keepsMedia };
@@ -134,6 +158,8 @@ export class Crew {
     this.#early = undefined;
     this.#hear = hear;
     for (const heard of early) hear(...heard);
+    // So that there is something to say of one that hangs before anybody has asked.
+    void this.facts();
   }
 
   /** Media is dropped, and counted, for one that does not take it. */
@@ -150,11 +176,18 @@ export class Crew {
     return true;
   }
 
-  async facts(): Promise<ReadonlyMap<number, WorkerFacts>> {
-    const facts = this.numbers.map(
-      async (number) => [number, await this.#ask(number, 'facts', undefined)] as const,
-    );
-    return new Map(await Promise.all(facts));
+  /** Of one that does not answer, what it has said before. */
+  async facts(): Promise<ReadonlyMap<number, HeardFacts>> {
+    const asked = [...this.#members.values()].map(async (member) => {
+      member.facts = await this.#ask(member.number, 'facts', undefined);
+    });
+    await within(Promise.allSettled(asked), FACTS_PATIENCE);
+    const heard = new Map<number, HeardFacts>();
+    for (const { number, facts } of this.#members.values()) {
+      const silentMs = this.#watchdog.silenceOf(number, monotonicNow());
+      if (facts !== undefined) heard.set(number, { ...facts, silentMs });
+    }
+    return heard;
   }
 
   reseal(): Promise<unknown> {
@@ -211,10 +244,42 @@ export class Crew {
 
   async #end(member: Member): Promise<void> {
     member.released = true;
-    this.#members.delete(member.number);
+    this.#forget(member);
     // One that waits for a disk ends when that answers.
     await within(member.worker.terminate(), END_PATIENCE);
     this.#leaveUnanswered(member.number);
+  }
+
+  #forget({ number }: Member): void {
+    this.#members.delete(number);
+    this.#watchdog.forget(number);
+    if (this.#members.size === 0) clearInterval(this.#watch);
+  }
+
+  /** Whoever takes media lives, however much is before the question in its queue. */
+  #look(): void {
+    for (const member of this.#members.values()) {
+      const taken = Atomics.load(member.mediaTaken, 0);
+      if (taken !== member.mediaTakenSeen) this.#watchdog.hear(member.number);
+      member.mediaTakenSeen = taken;
+    }
+    this.#watchdog.handleTimeout(monotonicNow());
+    for (let output = this.#watchdog.pollOutput(); output !== undefined; output = this.#watchdog.pollOutput())
+      this.#obey(output);
+  }
+
+  #obey(output: WatchdogOutput): void {
+    const { worker } = output;
+    if (output.kind === 'hangs') {
+      const member = this.#members.get(worker);
+      if (member !== undefined) void this.#giveUp(member, output.silentMs);
+      return;
+    }
+    this.#ask(worker, 'alive', undefined).then(
+      () => this.#watchdog.hear(worker),
+      // It has ended, which is told by others.
+      () => undefined,
+    );
   }
 
   #leaveUnanswered(of: number): void {
@@ -277,12 +342,32 @@ export class Crew {
   #lose(member: Member, cause: unknown): void {
     if (member.released) return;
     member.released = true;
-    this.#members.delete(member.number);
+    this.#forget(member);
     this.#options.log.error(
       { event: 'worker-lost', worker: member.number, err: cause },
       'a worker has ended by itself, and so does the server: the next one goes on with all sessions',
     );
-    this.#options.lost(cause);
+    this.#options.lost(cause, false);
+  }
+
+  /** Also one that is being released, and would never be. */
+  async #giveUp(member: Member, silentMs: Millis): Promise<void> {
+    const { number, worker } = member;
+    member.released = true;
+    this.#forget(member);
+    this.#options.log.error(
+      { event: 'worker-hangs', worker: number, silentMs: Math.round(silentMs) },
+      'a worker has shown no sign of life for so long, and the server ends: the next one goes on with all sessions',
+    );
+    // A program that turns in circles is ended by this; who waits in the kernel is not.
+    let ended = false;
+    await within(
+      worker.terminate().then(() => {
+        ended = true;
+      }),
+      END_PATIENCE,
+    );
+    this.#options.lost(new Error(`worker ${number} hangs`), !ended);
   }
 }
 

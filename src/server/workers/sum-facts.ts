@@ -1,19 +1,21 @@
 import type { ServerFacts, SnapshotFacts } from '../../observability/facts.ts';
 import type { HistogramCounts } from '../../util/histogram.ts';
+import type { HeardFacts } from './crew.ts';
 import type { WorkerFacts } from './thread-messages.ts';
 
 type Counts = Readonly<Record<string, number>>;
 
 /** The server and its workers as one. */
-export function sumFacts(lead: ServerFacts, workers: ReadonlyMap<number, WorkerFacts>): ServerFacts {
+export function sumFacts(lead: ServerFacts, workers: ReadonlyMap<number, HeardFacts>): ServerFacts {
   let all = lead;
   for (const facts of workers.values()) all = add(all, facts);
   return {
     ...all,
-    workers: [...workers].map(([number, { udpPort, broadcast }]) => ({
+    workers: [...workers].map(([number, { udpPort, broadcast, silentMs }]) => ({
       number,
       udpPort,
       sessions: broadcast.sessions.groups.reduce((sum, { count }) => sum + count, 0),
+      silentMs,
     })),
   };
 }

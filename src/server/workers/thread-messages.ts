@@ -39,7 +39,7 @@ export interface WorkerData {
   readonly mediaTaken: Int32Array;
 }
 
-/** What the server asks of a worker, in this order; `facts` and the orders behind it at any time. */
+/** What the server asks of a worker, in this order; `facts` and what is behind it at any time. */
 export interface Asks {
   /** Libraries and keys; nothing that a server beside this one would notice. */
   readonly load: { readonly with: { readonly runtimeDir: string | undefined }; readonly gives: undefined };
@@ -59,6 +59,8 @@ export interface Asks {
     readonly gives: { readonly sessions: readonly string[]; readonly contexts: number };
   };
   readonly facts: { readonly with: undefined; readonly gives: WorkerFacts };
+  /** A sign of life. */
+  readonly alive: { readonly with: undefined; readonly gives: undefined };
   /** Gives the key that is sealed to from now on. */
   readonly reseal: { readonly with: undefined; readonly gives: string };
   readonly certificate: { readonly with: SharedCertificate; readonly gives: undefined };

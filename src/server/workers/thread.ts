@@ -78,6 +78,7 @@ class WorkerThread {
     },
     resume: (asked) => this.#resume(asked),
     facts: async () => this.#facts(),
+    alive: async () => undefined,
     reseal: async () => {
       await this.#keys.reload();
       await this.#writeAnew();

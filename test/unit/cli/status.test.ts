@@ -171,13 +171,18 @@ describe('the view', () => {
 
   it('shows workers where there are some', () => {
     const workers = [
-      { number: 1, udpPort: 8_081, sessions: 40 },
-      { number: 2, udpPort: 8_082, sessions: 1 },
+      { number: 1, udpPort: 8_081, sessions: 40, silentMs: 1_400 },
+      { number: 2, udpPort: 8_082, sessions: 1, silentMs: 0 },
     ];
     expect(shown({ workers })).toContain(
       'workers     1: 40 sessions at UDP port 8081, 2: 1 session at UDP port 8082',
     );
     expect(shown()).not.toContain('workers');
+  });
+
+  it('shows a worker that does not answer', () => {
+    const workers = [{ number: 3, udpPort: 8_083, sessions: 2, silentMs: 4_200 }];
+    expect(shown({ workers })).toContain('3: 2 sessions at UDP port 8083, SILENT for 4 s');
   });
 
   it('raises its voice where keys are stale and snapshots are not written', () => {

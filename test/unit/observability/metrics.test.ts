@@ -54,6 +54,13 @@ describe('the metrics', () => {
     expect(found.filter((line) => line.startsWith('rekeycast_snapshot_key_created'))).toEqual([]);
   });
 
+  it('tell of the worker that has not answered for longest, where there are workers', () => {
+    const worker = { number: 1, udpPort: 8_081, sessions: 3, silentMs: 250 };
+    const workers = [worker, { ...worker, number: 2, silentMs: 4_500 }];
+    expect(lines({ workers })).toContain('rekeycast_worker_silence_max_seconds 4.5');
+    expect(lines().filter((line) => /^rekeycast_worker_silence/.test(line))).toEqual([]);
+  });
+
   it('have each a name of its own', () => {
     const names = metricsOf(serverFactsOf()).map(({ name }) => name);
     expect(new Set(names).size).toBe(names.length);

@@ -71,8 +71,7 @@ describe('a crew', () => {
 
   it('loses nobody whom it lets go, and leaves no question open', async () => {
     hire([1, 2]);
-    const facts = crew.facts();
-    const open = expect(facts).rejects.toThrow('has ended');
+    const open = expect(crew.renew(0)).rejects.toThrow('has ended');
     await crew.dismiss(1, 0);
     await open;
     expect(crew.numbers).toEqual([2]);
@@ -86,6 +85,17 @@ describe('a crew', () => {
     await expect(crew.release(1)).rejects.toThrow('no last snapshot');
     expect(crew.numbers).toEqual([]);
     expect(lost).toEqual([]);
+  });
+
+  it('has of one that does not say how it is what it has said before, and keeps nobody waiting', async () => {
+    hire([1, 2]);
+    const first = await crew.facts();
+    expect([...first.keys()]).toEqual([1, 2]);
+    expect(first.get(2)).toMatchObject({ udpPort: 7, silentMs: 0 });
+    expect(await crew.facts()).toEqual(first);
+    const both = crew.facts();
+    await crew.dismiss(1, 0);
+    expect([...(await both).keys()]).toEqual([2]);
   });
 
   it('keeps a worker that takes no media from having more and more before it, and goes on when it takes some', async () => {

@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { serverFacts } from '../../../../src/observability/facts.ts';
+import type { HeardFacts } from '../../../../src/server/workers/crew.ts';
 import { sumFacts } from '../../../../src/server/workers/sum-facts.ts';
-import type { WorkerFacts } from '../../../../src/server/workers/thread-messages.ts';
 import { serverFactsOf } from '../../../support/server-facts.ts';
 
 /** A worker in which everything is as in the server itself. */
-function workerLike(facts = serverFactsOf()): WorkerFacts {
+function workerLike(facts = serverFactsOf()): HeardFacts {
   const { sessions, stale, resume, rekeys, room, viewers, traffic, snapshots } = facts;
   const { mediaOut, protectFailed, ...rest } = traffic;
   return {
@@ -16,6 +16,7 @@ function workerLike(facts = serverFactsOf()): WorkerFacts {
     identity: snapshots.identity,
     media: snapshots.media,
     eventLoopDelayMs: facts.eventLoopDelayMs,
+    silentMs: 3,
   };
 }
 
@@ -62,6 +63,6 @@ describe('the facts of a server with workers', () => {
   });
 
   it('say how many there are, where, and with how many sessions', () => {
-    expect(sum.workers).toEqual([{ number: 1, udpPort: 8_081, sessions: 313 }]);
+    expect(sum.workers).toEqual([{ number: 1, udpPort: 8_081, sessions: 313, silentMs: 3 }]);
   });
 });
