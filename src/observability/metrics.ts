@@ -194,7 +194,7 @@ function mediaMetrics({ traffic, room }: ServerFacts): MetricFamily[] {
     ),
     counter(
       'rekeycast_media_packets_nacked_total',
-      'RTP packets that the broadcaster was asked for again.',
+      'RTP packets that the broadcaster was asked for again, behind its re-key also those that there may have been.',
       one(room.nacked),
     ),
     counter(

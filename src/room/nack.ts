@@ -17,12 +17,20 @@ interface Missing {
   settled: boolean;
 }
 
+/** Numbers in [first, end) that the source may have used, and when they were asked for. */
+interface Presumed {
+  readonly first: number;
+  readonly end: number;
+  readonly askedAt: Millis | undefined;
+}
+
 /**
  * The packets of a source that have not arrived, by extended sequence number: which to ask for again (RFC 4585
  * §6.2.1), and when to ask for a keyframe instead.
  */
 export class MissingPackets {
   readonly #missing = new Map<number, Missing>();
+  #presumed: Presumed | undefined;
   #rtt: Millis = DEFAULT_RTT_MS;
   #urgentUntil: Millis = Number.NEGATIVE_INFINITY;
   #next: Millis | undefined;
@@ -37,14 +45,16 @@ export class MissingPackets {
     return this.#missing.size;
   }
 
+  /** Whether an answer to a request may bring this packet. */
   has(extended: number): boolean {
-    return this.#missing.has(extended);
+    const { first = 0, end = 0 } = this.#presumed ?? {};
+    return this.#missing.has(extended) || (extended >= first && extended < end);
   }
 
   /** The numbers in [first, end) were passed over. The oldest make place where there are too many. */
   add(first: number, end: number, now: Millis): void {
     for (let extended = Math.max(first, end - MAX_MISSING); extended < end; extended++) {
-      this.#missing.set(extended, { since: now, tries: 0, nextAt: now, settled: false });
+      this.#missing.set(extended, this.#askedAhead(extended, now) ?? unasked(now));
     }
     for (const extended of this.#missing.keys()) {
       if (this.#missing.size <= MAX_MISSING) break;
@@ -52,6 +62,20 @@ export class MissingPackets {
       this.#lost++;
     }
     this.#next = now;
+  }
+
+  /**
+   * So many numbers from `first` on may have been used by a source that had no keys. They are asked for once, before anything shows which of them
+   * there are: who has not used one ignores it, and the others come a round trip sooner. Up to {@link shown}.
+   */
+  presume(first: number, count: number, now: Millis): void {
+    this.#presumed = { first, end: first + count, askedAt: undefined };
+    this.#next = now;
+  }
+
+  /** The source goes on: from here on it shows by its numbers what is missing. */
+  shown(): void {
+    this.#presumed = undefined;
   }
 
   /** True when the packet was missing. A first answer to a request shows the round-trip time. */
@@ -77,7 +101,7 @@ export class MissingPackets {
 
   /** Numbers to ask for now, ascending as they were found, and whether repair has taken too long for one of them. */
   take(now: Millis): { readonly sequences: readonly number[]; readonly unrepaired: boolean } {
-    const sequences: number[] = [];
+    const sequences: number[] = this.#askAhead(now);
     let unrepaired = false;
     if (this.#next === undefined || now < this.#next) return { sequences, unrepaired };
     let next: Millis | undefined;
@@ -107,11 +131,27 @@ export class MissingPackets {
   clear(): void {
     this.#lost += this.#missing.size;
     this.#missing.clear();
+    this.#presumed = undefined;
     this.#next = undefined;
   }
 
   nextTimeout(): Millis | undefined {
     return this.#missing.size === 0 ? undefined : this.#next;
+  }
+
+  #askAhead(now: Millis): number[] {
+    if (this.#presumed === undefined || this.#presumed.askedAt !== undefined) return [];
+    this.#presumed = { ...this.#presumed, askedAt: now };
+    const { first, end } = this.#presumed;
+    return Array.from({ length: end - first }, (_, i) => (first + i) & 0xffff);
+  }
+
+  /** Of a number that was asked for before it was known to be missing, and whose answer may be on its way. */
+  #askedAhead(extended: number, now: Millis): Missing | undefined {
+    const { first = 0, end = 0, askedAt } = this.#presumed ?? {};
+    if (askedAt === undefined || extended < first || extended >= end) return undefined;
+    const nextAt = askedAt + this.#interval();
+    return now < nextAt ? { since: askedAt, tries: 1, nextAt, settled: false } : undefined;
   }
 
   #interval(): Millis {
@@ -123,3 +163,5 @@ export class MissingPackets {
     return now < this.#urgentUntil ? Math.max(100, 2 * this.#rtt) : Math.max(250, 3 * this.#rtt);
   }
 }
+
+const unasked = (now: Millis): Missing => ({ since: now, tries: 0, nextAt: now, settled: false });

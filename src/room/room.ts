@@ -212,9 +212,9 @@ export class Room {
     consumer.marks ??= new Map(this.#routers.map((router) => [router.ssrc, router.nextIndex]));
   }
 
-  /** The broadcaster has fresh keys: what was lost meanwhile is asked for at once. */
+  /** The broadcaster has fresh keys: what was lost meanwhile is asked for at once, before its next packet shows what that is. */
   producerRekeyed(now: Millis): void {
-    this.#video.hurry(now);
+    this.#video.rekeyed(now);
     this.#requestRepairs(now);
   }
 

@@ -36,6 +36,8 @@ const HISTORY: Readonly<Record<MediaKind, { packets: number; span: Millis }>> = 
 const REPAIRABLE = { packets: 300, span: 1000 } as const;
 /** The same for the first packet after a restart: part of that gap has been sent before the crash. */
 const REPAIRABLE_RESUMED = { packets: 100, span: 500 } as const;
+/** What a broadcaster that got new keys is taken to have sent without any, at most: in libwebrtc the encoder goes on meanwhile. */
+const PRESUMED_LOST = 128;
 /** A repair that freezes everybody, behind a restart or a re-key of the broadcaster, is given up sooner. */
 const URGENT_SPAN_MS = 2000;
 /** A source that has been silent this long makes way for another: a new one for any, the one in use for one that it had replaced. */
@@ -157,6 +159,10 @@ export class StreamRouter {
     const extended = packet && source?.missingNumber(packet.sequenceNumber, retransmissionSsrc);
     if (packet === undefined || source === undefined || extended === undefined)
       return { kind: 'drop', reason: 'unexpectedRetransmission' };
+    // It was asked for before anything showed that there is such a number: those before it are missing, too.
+    const before = source.highest;
+    source.unwrap(packet.sequenceNumber);
+    if (before !== undefined && extended > before) source.missing.add(before + 1, extended, now);
     source.missing.arrived(extended, true, now);
     return this.#forward(source, extended, packet, true, now);
   }
@@ -171,9 +177,12 @@ export class StreamRouter {
     this.keyframes.satisfied();
   }
 
-  /** The producer has fresh keys: what was lost meanwhile is worth a short wait only. */
-  hurry(now: Millis): void {
-    this.#source?.missing.hurry(now, now + URGENT_SPAN_MS);
+  /** The producer has fresh keys: what was lost meanwhile is asked for at once, as far as it can be guessed, and is worth a short wait only. */
+  rekeyed(now: Millis): void {
+    this.#hurry(now);
+    const { highest, resumed, missing } = this.#source ?? {};
+    if (highest === undefined || resumed === true || !this.isActive(now, REPAIRABLE.span)) return;
+    missing?.presume(highest + 1, PRESUMED_LOST, now);
   }
 
   /** The stream's timestamp at `now`: by the producer's clock where it is known, else by its newest packet. */
@@ -211,9 +220,14 @@ export class StreamRouter {
     source.reception.update(extended, packet.timestamp, now);
     if (before !== undefined && extended > before + 1)
       this.#passedOver(source, before + 1, extended, packet, now);
+    source.missing.shown();
     source.resumed = false;
     const recovered = source.missing.arrived(extended, false, now);
     return this.#forward(source, extended, packet, recovered, now);
+  }
+
+  #hurry(now: Millis): void {
+    this.#source?.missing.hurry(now, now + URGENT_SPAN_MS);
   }
 
   /** Audio is not asked for again: Opus conceals, and no NACK is offered for it. */
@@ -226,7 +240,7 @@ export class StreamRouter {
       this.keyframes.request(now);
       return;
     }
-    if (source.resumed) this.hurry(now);
+    if (source.resumed) this.#hurry(now);
     source.missing.add(first, end, now);
   }
 
