@@ -119,7 +119,7 @@ export class Page {
   sample(every: number): void {
     this.#every = every;
     for (const [port, opened] of this.#sockets) {
-      if (this.browser.current?.ports[0] === port) {
+      if (this.browser.current?.port === port) {
         opened.sieve(this.#sieve);
         continue;
       }

@@ -111,7 +111,8 @@ describe('a broadcast over kill -9', () => {
     const keyed = () => world.events.filter(({ event }) => event === 'keyed').length;
     const first = keyed();
     expect(await world.run(1_000, () => keyed() === first + browsers.length)).toBe(true);
-    await world.run(20);
+    // Writes are a little further apart where there is more to write.
+    await world.run(25);
     expect(world.mediaWrites - before).toBeLessThan(10);
     // And none is forgotten: killed now, everybody goes on under the new keys.
     world.kill();
@@ -234,4 +235,54 @@ describe('a broadcast over kill -9', () => {
     expect(missing).toEqual([]);
     expect(world.broadcast!.roomStats.resent).toBeGreaterThan(0);
   });
+});
+
+describe('new keys in place, for who watches', () => {
+  /** Longest time, of some seconds in which everybody gets new keys, without a packet that can be decoded: that follows those before without a gap. */
+  async function longestWait(
+    options: OnAirOptions,
+  ): Promise<{ readonly wait: number; readonly made: number }> {
+    const [broadcaster, viewer] = await broadcasting(options);
+    world.kill();
+    await world.run(200);
+    await world.start();
+    await world.run(1_000);
+    const ssrc = [...viewer.current!.received.keys()].at(-1)!.split('/')[0]!;
+    const has = (sequence: number): boolean => viewer.current!.received.has(`${ssrc}/${sequence % 65_536}`);
+    let next = Number([...viewer.current!.received.keys()].at(-1)!.split('/')[1]) + 1;
+    let progressAt = world.now;
+    let wait = 0;
+    for (const browser of [broadcaster, viewer]) world.open(browser);
+    await world.run(3_000, () => {
+      if (!has(next)) return false;
+      while (has(next)) next++;
+      wait = Math.max(wait, world.now - progressAt);
+      progressAt = world.now;
+      return false;
+    });
+    expect(viewer.associations.length).toBe(2);
+    expect(broadcaster.associations.length).toBe(2);
+    return { wait, made: viewer.made };
+  }
+
+  const FRAME = 33;
+
+  it.each([25, 50, 150])(
+    'take one round trip and a frame, of their own and once more of the broadcaster (%d ms one way)',
+    async (oneWay) => {
+      const { wait, made } = await longestWait({ oneWay });
+      expect(wait).toBeLessThanOrEqual(2 * oneWay + FRAME);
+      expect(made).toBe(1);
+    },
+  );
+
+  it.each([25, 50, 150])(
+    'take one more where the browser is at another port at once, which has to answer first (%d ms one way)',
+    async (oneWay) => {
+      const { wait, made } = await longestWait({ oneWay, changesPort: 'at-once' });
+      expect(wait).toBeGreaterThan(2 * oneWay + FRAME);
+      expect(wait).toBeLessThanOrEqual(4 * oneWay + FRAME);
+      expect(made).toBe(1);
+    },
+  );
 });

@@ -1,5 +1,5 @@
 import { expect } from 'vitest';
-import type { VirtualBrowser } from './virtual-browser.ts';
+import type { PortChange, VirtualBrowser } from './virtual-browser.ts';
 import { VirtualWorld, type WorldOptions } from './virtual-world.ts';
 
 export interface OnAir {
@@ -17,6 +17,8 @@ export interface OnAirOptions extends Partial<WorldOptions> {
   readonly viewers?: number;
   /** Of the broadcaster's video. */
   readonly firstSequence?: number;
+  /** Of everybody's browser. */
+  readonly changesPort?: PortChange;
 }
 
 const START = 10_000;
@@ -26,13 +28,14 @@ const MORE = 60;
 
 /** A server with a broadcaster and viewers who see it, on virtual time. */
 export async function onAir(options: OnAirOptions = {}): Promise<OnAir> {
-  const { viewers: count = 2, firstSequence = 1_000, ...rest } = options;
+  const { viewers: count = 2, firstSequence = 1_000, changesPort, ...rest } = options;
+  const usual = changesPort === undefined ? {} : { changesPort };
   const world = await VirtualWorld.create({ seed: 1, ...rest });
   await world.start();
-  const broadcaster = world.addBrowser({ firstSequence });
+  const broadcaster = world.addBrowser({ firstSequence, ...usual });
   world.open(broadcaster);
   expect(await world.run(START, () => broadcaster.current?.connected === true)).toBe(true);
-  const viewers = Array.from({ length: count }, () => world.addBrowser());
+  const viewers = Array.from({ length: count }, () => world.addBrowser(usual));
   for (const viewer of viewers) world.open(viewer);
   expect(await world.run(START, () => viewers.every((viewer) => seenBy(viewer) > SEEN))).toBe(true);
   return { world, broadcaster, viewers, browsers: [broadcaster, ...viewers] };

@@ -120,7 +120,7 @@ export class OpenPage {
 
   /** Sends whatever it is from where its browser sends. */
   send(datagram: Uint8Array): void {
-    const port = this.browser.current?.ports[0];
+    const port = this.browser.current?.port;
     if (port !== undefined) this.#socket(port).send(datagram, this.#udpPort, LOOPBACK);
   }
 

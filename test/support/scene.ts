@@ -65,9 +65,9 @@ export class Scene {
       throw new Error(`in ${within} ms it did not come to pass: ${what}`);
   }
 
-  /** Where its newest connection is. */
+  /** Where its newest connection sends from. */
   addressOf(browser: VirtualBrowser): Address {
-    return { ip: ipOf(this.world, browser), port: browser.current!.ports[0]! };
+    return { ip: ipOf(this.world, browser), port: browser.current!.port! };
   }
 
   /** The browser's packets come from another port from now on, and those to the ports before are lost: a NAT has forgotten it. */

@@ -1,12 +1,17 @@
 import fc from 'fast-check';
 import { Killed, type KillMoment } from './faulty-file-system.ts';
 import { seededNumbers } from './seeded-rng.ts';
-import type { VirtualBrowser } from './virtual-browser.ts';
+import type { PortChange, VirtualBrowser } from './virtual-browser.ts';
 import type { VirtualWorld } from './virtual-world.ts';
 
 /** What can happen to a server and its visitors. `who` counts the visitors round. */
 export type Happening =
-  | { readonly does: 'join'; readonly firstSequence: number; readonly rekeyInPlace: boolean }
+  | {
+      readonly does: 'join';
+      readonly firstSequence: number;
+      readonly rekeyInPlace: boolean;
+      readonly changesPort: PortChange;
+    }
   | { readonly does: 'leave' | 'publish' | 'decline'; readonly who: number }
   /** The page's WebSocket is gone for a while. */
   | { readonly does: 'drop'; readonly who: number; readonly for: number }
@@ -70,7 +75,11 @@ const down = fc.oneof(
 const happening: fc.Arbitrary<Happening> = fc.oneof(
   {
     weight: 4,
-    arbitrary: does('join', { firstSequence, rekeyInPlace: fc.constantFrom(true, true, false) }),
+    arbitrary: does('join', {
+      firstSequence,
+      rekeyInPlace: fc.constantFrom(true, true, false),
+      changesPort: fc.constantFrom<PortChange>('when-answered', 'when-answered', 'at-once'),
+    }),
   },
   { weight: 1, arbitrary: does('leave', { who }) },
   { weight: 2, arbitrary: does('publish', { who }) },
@@ -135,6 +144,8 @@ function inWords({ does, ...fields }: Happening): string {
 const STALL_LIMIT = 4_000;
 /** What every process is sent first, as somebody on the path has recorded it of those before. */
 const RECORDED = 400;
+type Joining = Omit<Extract<Happening, { does: 'join' }>, 'does'>;
+const USUAL: Joining = { firstSequence: 65_400, rekeyInPlace: true, changesPort: 'when-answered' };
 const FEWEST_PAGES = 2;
 const MOST_PAGES = 5;
 
@@ -172,7 +183,7 @@ export class Schedule {
   /** Two people are there, one broadcasts; then everything happens as it is said. */
   async play(events: readonly Event[]): Promise<void> {
     await this.#start();
-    for (let i = 0; i < FEWEST_PAGES; i++) this.#join(65_400, true);
+    for (let i = 0; i < FEWEST_PAGES; i++) this.#join(USUAL);
     await this.#pass(1_500);
     for (const { what, pause } of events) {
       this.#happen(what);
@@ -205,7 +216,7 @@ export class Schedule {
     const visitor = this.visitors['who' in what ? what.who % this.visitors.length : 0]!;
     switch (what.does) {
       case 'join':
-        if (this.visitors.length < MOST_PAGES) this.#join(what.firstSequence, what.rekeyInPlace);
+        if (this.visitors.length < MOST_PAGES) this.#join(what);
         break;
       case 'leave':
         if (this.visitors.length > FEWEST_PAGES) this.#leave(visitor);
@@ -264,9 +275,9 @@ export class Schedule {
     return this.visitors.find(({ browser }) => browser.role === 'broadcaster')?.browser;
   }
 
-  #join(firstSequence: number, rekeyInPlace: boolean): void {
+  #join({ firstSequence, rekeyInPlace, changesPort }: Joining): void {
     const { world } = this;
-    const browser = world.addBrowser({ firstSequence, rekeyInPlace });
+    const browser = world.addBrowser({ firstSequence, rekeyInPlace, changesPort });
     this.visitors.push({ browser, link: 'down', backAt: world.now, movedAt: world.now, seen: 0 });
   }
 

@@ -15,7 +15,13 @@ import { classifyDatagram } from '../../src/transport/demux.ts';
 import type { DtlsIdentity } from '../../src/transport/dtls/client.ts';
 import { fingerprintOf } from '../../src/transport/dtls/fingerprint.ts';
 import { createIceCredentials, type IceCredentials } from '../../src/transport/ice/ice-lite.ts';
-import { bindingSuccess, parseStun, verifyIntegrity } from '../../src/transport/ice/stun.ts';
+import {
+  bindingSuccess,
+  parseStun,
+  STUN_TYPE,
+  type StunMessage,
+  verifyIntegrity,
+} from '../../src/transport/ice/stun.ts';
 
 import type { DtlsSrtpKeys } from '../../src/transport/srtp/profile.ts';
 import { SrtpReceiveContext } from '../../src/transport/srtp/receive-context.ts';
@@ -29,6 +35,9 @@ import { vp8Payload } from './room-media.ts';
 import { bindingRequest } from './stun.ts';
 
 const CHECK_INTERVAL: Millis = 500;
+const FIRST_CHECKS_INTERVAL: Millis = 50;
+/** Answers to older checks come too late to count. */
+const MAX_CHECKS = 32;
 const FRAME_INTERVAL: Millis = 33;
 /** Of frames that have become late, what is made up for. */
 const MAX_BEHIND: Millis = 50;
@@ -40,6 +49,17 @@ export interface FrameShape {
   readonly interval?: Millis;
 }
 const USUAL_FRAME: FrameShape = { packets: 3, padding: 0 };
+
+/**
+ * From where a browser sends while an ICE restart is under way.
+ *
+ * `when-answered`: from the port in use, until a check from the new one has been answered; what follows nominates it. So RFC 8445 §12.1 has it
+ * (the selected pair is the previous one until there is another), and so Chromium does: in recordings its DTLS and media change ports behind the
+ * first answer, and toward a lite agent libwebrtc nominates a pair once it has selected it (`BasicIceController`, `GetUseCandidateAttr`).
+ *
+ * `at-once`: from the new port, with the first check. The server sees the same where a NAT forgets a mapping, or where the network is another.
+ */
+export type PortChange = 'when-answered' | 'at-once';
 
 type Offer = Extract<ServerMessage, { type: 'offer' }>;
 
@@ -61,7 +81,7 @@ export interface BrowserPorts {
 
 /**
  * A page and its browser without either: it answers offers as libwebrtc does (a changed fingerprint starts a new DTLS association, an ICE
- * restart a new port), checks connectivity, broadcasts or watches. Sans-IO: runs on virtual time.
+ * restart goes to a new port), checks connectivity, broadcasts or watches. Sans-IO: runs on virtual time.
  */
 export class VirtualBrowser {
   readonly name: string;
@@ -78,6 +98,7 @@ export class VirtualBrowser {
   readonly frame: FrameShape;
   /** From one connectivity check to the next. */
   readonly checkInterval: Millis;
+  readonly changesPort: PortChange;
   readonly #identity: DtlsIdentity;
   readonly #rng: RandomSource;
   readonly #server: Address;
@@ -110,6 +131,7 @@ export class VirtualBrowser {
     knobs?: ServerKnobs;
     frame?: FrameShape;
     checkInterval?: Millis;
+    changesPort?: PortChange;
   }) {
     this.name = options.name;
     this.rekeyInPlace = options.rekeyInPlace ?? true;
@@ -122,6 +144,7 @@ export class VirtualBrowser {
     this.knobs = options.knobs ?? {};
     this.frame = options.frame ?? USUAL_FRAME;
     this.checkInterval = options.checkInterval ?? CHECK_INTERVAL;
+    this.changesPort = options.changesPort ?? 'when-answered';
   }
 
   /** What it shows in every handshake, DER. */
@@ -241,6 +264,7 @@ export class VirtualBrowser {
 
 /** One RTCPeerConnection. */
 export class VirtualConnection {
+  /** Of each ICE restart, the newest first; all of them are listened at. */
   readonly ports: number[] = [];
   epoch = -1;
   role: Role = 'viewer';
@@ -268,6 +292,12 @@ export class VirtualConnection {
   #send: SrtpSendContext | undefined;
   #receive: SrtpReceiveContext | undefined;
   #checkAt: Millis = 0;
+  /** Where it sent from when the last ICE restart began, and goes on to until a check from the newest port is answered. */
+  #portBefore: number | undefined;
+  /** The last checks from the newest port, while none is answered. */
+  #checks: string[] = [];
+  /** The newest port has been answered: it is nominated with each check. */
+  #answered = false;
   #frameAt: Millis = 0;
   #sent = new Map<number, Uint8Array>();
   #rtxSequence = 1;
@@ -295,6 +325,12 @@ export class VirtualConnection {
     return this.#local;
   }
 
+  /** Where it sends from. */
+  get port(): number | undefined {
+    const before = this.#portBefore;
+    return before !== undefined && this.ports.includes(before) ? before : this.ports[0];
+  }
+
   /** Applies an offer and gives the answer. */
   apply(offer: Offer, port: number, now: Millis): string {
     const session = sdpTransform.parse(offer.sdp);
@@ -310,6 +346,10 @@ export class VirtualConnection {
       this.#before = { local: this.#local, remote: this.#remote };
       this.#remote = remote;
       this.#local = createIceCredentials(this.#browser.rng);
+      const atOnce = this.#browser.changesPort === 'at-once';
+      this.#portBefore = atOnce ? undefined : this.port;
+      this.#answered = atOnce;
+      this.#checks = [];
       this.ports.unshift(port);
       this.#checkAt = now;
     }
@@ -327,7 +367,7 @@ export class VirtualConnection {
 
   handleDatagram(datagram: Uint8Array, port: number, now: Millis): void {
     const kind = classifyDatagram(datagram);
-    if (kind === 'stun') this.#answerCheck(datagram, port);
+    if (kind === 'stun') this.#handleStun(parseStun(datagram), port, now);
     else if (kind === 'dtls') {
       this.#handleDtls(datagram, now);
       this.#drainDtls();
@@ -338,19 +378,7 @@ export class VirtualConnection {
   tick(now: Millis): void {
     this.#dtls?.handleTimeout(now);
     this.#drainDtls();
-    if (now >= this.#checkAt) {
-      this.#checkAt = now + (this.connected ? this.#browser.checkInterval : 50);
-      this.#out(
-        bindingRequest({
-          transactionId: randomBytes(this.#browser.rng, 12),
-          username: `${this.#remote.ufrag}:${this.#local.ufrag}`,
-          password: this.#remote.pwd,
-          priority: 1,
-          tieBreaker: new Uint8Array(8),
-          useCandidate: true,
-        }),
-      );
-    }
+    if (now >= this.#checkAt) this.#check(now);
     if (this.role === 'broadcaster' && now >= this.#frameAt) {
       this.#frameAt = this.#nextFrame(now);
       this.#sendFrame();
@@ -369,13 +397,45 @@ export class VirtualConnection {
     return Math.max(this.#frameAt + interval, now - MAX_BEHIND);
   }
 
-  /** As every full agent does, on the port that it was asked on (RFC 8445 §7.3). */
-  #answerCheck(datagram: Uint8Array, port: number): void {
-    const request = parseStun(datagram);
-    const asked = [{ local: this.#local, remote: this.#remote }, this.#before].find(
-      (pair) => pair !== undefined && request?.username === `${pair.local.ufrag}:${pair.remote.ufrag}`,
+  #check(now: Millis): void {
+    const isUp = this.connected && this.#answered;
+    this.#checkAt = now + (isUp ? this.#browser.checkInterval : FIRST_CHECKS_INTERVAL);
+    const transactionId = randomBytes(this.#browser.rng, 12);
+    if (!this.#answered) this.#checks = [...this.#checks, toHex(transactionId)].slice(-MAX_CHECKS);
+    this.#out(
+      bindingRequest({
+        transactionId,
+        username: `${this.#remote.ufrag}:${this.#local.ufrag}`,
+        password: this.#remote.pwd,
+        priority: 1,
+        tieBreaker: new Uint8Array(8),
+        useCandidate: this.#answered,
+      }),
+      this.ports[0],
     );
-    if (request === undefined || asked === undefined || !verifyIntegrity(request, asked.local.pwd)) return;
+  }
+
+  #handleStun(message: StunMessage | undefined, port: number, now: Millis): void {
+    if (message?.type === STUN_TYPE.bindingRequest) this.#answerCheck(message, port);
+    else if (message?.type === STUN_TYPE.bindingSuccess) this.#handleSuccess(message, now);
+  }
+
+  /** The newest port is good: it is taken, and nominated at once. */
+  #handleSuccess(response: StunMessage, now: Millis): void {
+    if (!this.#checks.includes(toHex(response.transactionId))) return;
+    if (!verifyIntegrity(response, this.#remote.pwd)) return;
+    this.#answered = true;
+    this.#checks = [];
+    this.#portBefore = undefined;
+    this.#checkAt = now;
+  }
+
+  /** As every full agent does, on the port that it was asked on (RFC 8445 §7.3). */
+  #answerCheck(request: StunMessage, port: number): void {
+    const asked = [{ local: this.#local, remote: this.#remote }, this.#before].find(
+      (pair) => pair !== undefined && request.username === `${pair.local.ufrag}:${pair.remote.ufrag}`,
+    );
+    if (asked === undefined || !verifyIntegrity(request, asked.local.pwd)) return;
     this.#transmit(port, bindingSuccess(request, this.#server, asked.local.pwd));
   }
 
@@ -511,8 +571,7 @@ export class VirtualConnection {
     if (datagram !== undefined) this.#out(datagram);
   }
 
-  #out(datagram: Uint8Array): void {
-    const port = this.ports[0];
+  #out(datagram: Uint8Array, port = this.port): void {
     if (port !== undefined && this.#server.port > 0) this.#transmit(port, datagram);
   }
 

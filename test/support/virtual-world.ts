@@ -31,7 +31,7 @@ import { loadKernel } from './kernel.ts';
 import { seededNumbers, seededRandom } from './seeded-rng.ts';
 import { type LoggedKey, SrtpLog } from './srtp-log.ts';
 import { type StoreBench, storeBench } from './stores.ts';
-import { VirtualBrowser } from './virtual-browser.ts';
+import { type PortChange, VirtualBrowser } from './virtual-browser.ts';
 
 const SERVER: Address = { ip: '10.0.0.1', port: 8080 };
 const STEP: Millis = 5;
@@ -351,7 +351,12 @@ export class VirtualWorld {
   }
 
   addBrowser(
-    options: { firstSequence?: number; rekeyInPlace?: boolean; knobs?: ServerKnobs } = {},
+    options: {
+      firstSequence?: number;
+      rekeyInPlace?: boolean;
+      knobs?: ServerKnobs;
+      changesPort?: PortChange;
+    } = {},
   ): VirtualBrowser {
     const number = this.browsers.length;
     const browser: VirtualBrowser = new VirtualBrowser({
