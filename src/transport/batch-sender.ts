@@ -56,7 +56,8 @@ export class BatchSender {
   readonly #view = new DataView(this.#control.buffer);
   readonly #at: number;
   /** Memory that datagrams may stay in until they are sent, and where it lies. */
-  readonly #memories = new Map<ArrayBufferLike, number>();
+  readonly #memory: ArrayBufferLike | undefined;
+  readonly #memoryAt: number;
   readonly #addresses = new WeakMap<Address, Uint8Array>();
   /** Receivers to whom the way takes no cut messages. */
   readonly #whole = new WeakSet<Address>();
@@ -89,8 +90,8 @@ export class BatchSender {
     this.#segments = segments;
     this.#events = events;
     this.#at = call.addressOf(this.#control);
-    if (memory !== undefined) this.#memories.set(memory.buffer, call.addressOf(memory) - memory.byteOffset);
-    this.#memories.set(this.#control.buffer, this.#at);
+    this.#memory = memory?.buffer;
+    this.#memoryAt = memory === undefined ? 0 : call.addressOf(memory) - memory.byteOffset;
   }
 
   /** Takes a datagram for the next {@link flush}; `false` where it cannot be sent this way. */
@@ -99,14 +100,15 @@ export class BatchSender {
     if (address === undefined || datagram.length > COPY_BYTES) return false;
     if (this.#count === BATCH) this.flush();
     const number = this.#count++;
-    const lasting = this.#lasting(datagram, number);
+    const stays = datagram.buffer === this.#memory;
+    const lasting = stays ? datagram : this.#copy(datagram, number);
     if (this.#joins(lasting, to, number)) {
       if (lasting.length < this.#segmentBytes) this.#segmentBytes = 0;
     } else this.#begin(lasting, address, number);
     this.#datagrams[number] = lasting;
     this.#to[number] = to;
     const vector = VECTORS + number * VECTOR_BYTES;
-    this.#pointer(vector, this.#memories.get(lasting.buffer)! + lasting.byteOffset);
+    this.#pointer(vector, (stays ? this.#memoryAt : this.#at) + lasting.byteOffset);
     this.#view.setUint32(vector + 8, lasting.length, true);
     return true;
   }
@@ -218,9 +220,7 @@ export class BatchSender {
     this.#view.setUint32(at + 40, count > 1 ? SEGMENT_BYTES : 0, true);
   }
 
-  /** The datagram itself where it stays until it is sent, or a copy. */
-  #lasting(datagram: Uint8Array, number: number): Uint8Array {
-    if (this.#memories.has(datagram.buffer) && datagram.buffer !== this.#control.buffer) return datagram;
+  #copy(datagram: Uint8Array, number: number): Uint8Array {
     const at = COPIES + number * COPY_BYTES;
     this.#control.set(datagram, at);
     return this.#control.subarray(at, at + datagram.length);

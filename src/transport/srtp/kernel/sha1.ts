@@ -109,8 +109,12 @@ function swapBytes(x: v128): v128 {
   return i8x16.shuffle(x, x, 3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12);
 }
 
+/**
+ * Each round waits for the `a` of the one before, and that for nothing else: what is long is made of the words that were there already, here and in the
+ * three functions, whose first argument is the youngest.
+ */
 function round(a: v128, f: v128, e: v128, word: v128, k: v128): v128 {
-  return i32x4.add(i32x4.add(i32x4.add(e, word), k), i32x4.add(rotate(a, 5), f));
+  return i32x4.add(rotate(a, 5), i32x4.add(f, i32x4.add(i32x4.add(e, k), word)));
 }
 
 function rotate(x: v128, by: i32): v128 {
@@ -122,11 +126,11 @@ function choose(b: v128, c: v128, d: v128): v128 {
 }
 
 function parity(b: v128, c: v128, d: v128): v128 {
-  return v128.xor(v128.xor(b, c), d);
+  return v128.xor(b, v128.xor(c, d));
 }
 
 function majority(b: v128, c: v128, d: v128): v128 {
-  return v128.or(v128.and(b, c), v128.and(d, v128.or(b, c)));
+  return v128.or(v128.and(b, v128.or(c, d)), v128.and(c, d));
 }
 
 /** The word at `at`, made of those before it. */
