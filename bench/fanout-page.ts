@@ -58,8 +58,8 @@ export interface PageOptions {
   /** Of the key exchange, where the server does not take what is usual here. */
   readonly group?: number;
   readonly counts?: Counts;
-  /** Is told of each media packet that it could decrypt. */
-  readonly heard?: () => void;
+  /** Is told of each media packet that it could decrypt, and of its number, where it was not sent again on a stream for that. */
+  readonly heard?: (sequence: number | undefined) => void;
 }
 
 /** A page over real sockets: its messages on a WebSocket, each port of its browser a UDP socket. It sleeps until something is due. */
@@ -255,15 +255,16 @@ export class Page {
     // It is told there of what has been authenticated.
     if (current?.receivedAt !== now) return;
     counts.decrypted++;
-    this.#options.heard?.();
     // What it has seen it need not keep.
     current.received.clear();
     if (payloadTypeOf(datagram) !== PAYLOAD_TYPE.vp8) {
       counts.resent++;
+      this.#options.heard?.(undefined);
       return;
     }
     const header = new DataView(datagram.buffer, datagram.byteOffset);
     [this.#highest, this.#ssrc] = [header.getUint16(2), header.getUint32(8)];
+    this.#options.heard?.(this.#highest);
     if (Math.random() < LOSS * this.#every) this.#miss(current);
   }
 

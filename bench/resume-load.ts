@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { modulo } from '../src/util/modular.ts';
 import { testIdentity } from '../test/support/dtls-identity.ts';
 import { openPages, Page } from './fanout-page.ts';
 import { systemNow } from './times.ts';
@@ -16,6 +17,9 @@ const FRAME = { packets: 1, padding: 1_084 };
 const FEW = 8;
 /** Packets of a viewer whose times are kept: some seconds. */
 const MAX_TIMES = 4_000;
+const NUMBERS = 2 ** 16;
+/** A second of frames, for one that never comes: a keyframe is there by then. */
+const PATIENCE_FRAMES = 30;
 
 const { values: options } = parseArgs({
   options: {
@@ -38,6 +42,7 @@ export interface PageReport {
   readonly rekeyedAt: number | undefined;
   /** One connection is closed and another made, where the keys of the first could not be replaced in place. */
   readonly made: number;
+  /** When packets came with which the picture went on. */
   readonly packetTimes: readonly number[];
 }
 
@@ -49,6 +54,7 @@ class Watched {
   #firstPacketAt: number | undefined;
   #rekeyedAt: number | undefined;
   #times: number[] = [];
+  #picture: Picture | undefined;
   #made = 0;
 
   constructor(number: number) {
@@ -57,7 +63,9 @@ class Watched {
       udpPort: Number(options.udp),
       name: `page ${number}`,
       identity,
-      ...(watched ? { every: options.all ? 1 : FEW, heard: () => this.#heard() } : { frame: FRAME }),
+      ...(watched
+        ? { every: options.all ? 1 : FEW, heard: (sequence) => this.#heard(sequence) }
+        : { frame: FRAME }),
     });
   }
 
@@ -75,11 +83,13 @@ class Watched {
     this.#firstPacketAt = undefined;
     this.#rekeyedAt = undefined;
     this.#times = [];
+    this.#picture = undefined;
     this.#made = this.page.browser.made;
     this.page.sample(1);
   }
 
   async comeBack(): Promise<void> {
+    this.#picture = new Picture();
     const { browser } = this.page;
     const had = browser.associations.length;
     const rekeyed = this.page.sees(() => browser.associations.length > had, Number.POSITIVE_INFINITY);
@@ -88,12 +98,35 @@ class Watched {
     this.#rekeyedAt = systemNow();
   }
 
-  #heard(): void {
+  #heard(sequence: number | undefined): void {
     const at = systemNow();
-    if (options.all && this.#times.length < MAX_TIMES) this.#times.push(at);
+    const shows = sequence !== undefined && (this.#picture?.goesOn(sequence) ?? true);
+    if (options.all && shows && this.#times.length < MAX_TIMES) this.#times.push(at);
     if (this.#firstPacketAt !== undefined) return;
     this.#firstPacketAt = at;
     if (!options.all) this.page.sample(FEW);
+  }
+}
+
+/** What a decoder makes of packets that are a frame each: one is shown when all before it are there. */
+class Picture {
+  #next: number | undefined;
+  readonly #waiting = new Set<number>();
+
+  /** Whether something new is shown with this packet. */
+  goesOn(sequence: number): boolean {
+    this.#next ??= sequence;
+    // It was sent before the first that counts.
+    if (modulo(sequence - this.#next, NUMBERS) >= NUMBERS / 2) return false;
+    this.#waiting.add(sequence);
+    if (this.#waiting.size > PATIENCE_FRAMES) {
+      this.#waiting.clear();
+      this.#next = modulo(sequence + 1, NUMBERS);
+      return true;
+    }
+    const before = this.#next;
+    while (this.#waiting.delete(this.#next)) this.#next = modulo(this.#next + 1, NUMBERS);
+    return this.#next !== before;
   }
 }
 

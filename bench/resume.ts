@@ -61,7 +61,7 @@ interface Restart {
   readonly staleSinceOffer: readonly number[];
   readonly staleSinceSpawn: readonly number[];
   readonly loopDelay: number;
-  /** At each viewer: the longest time between two packets once they had come back. */
+  /** At each viewer: the longest time between two packets that could be decoded once they had come back. */
   readonly gaps: readonly number[];
 }
 
@@ -188,11 +188,11 @@ function farTable(restarts: readonly Restart[], viewers: number): string {
   return [
     `### Through relays, ${RTT_MS} ms of round trip, ${viewers} viewers`,
     '',
-    'The pages of this benchmark send from a new port as soon as they have the offer, and the server believes no address that has not answered it: a round trip more than in Chromium, which stays on its old port until the new one is nominated (`RESULTS-restart.md`).',
+    'As in Chromium, pages send from the port in use until the one of the ICE restart has been answered. A frame is a packet, and counts when all packets before it are there: of the broadcaster, whose keys are replaced at the same time, what was sent without keys has to be asked for again.',
     '',
     '| what | goal | median | worst | n |',
     '|---|---|---|---|---|',
-    `| longest time between two frames of a viewer during the in-place re-key | ≤ 1.5 RTT + ${FRAME_MS} ms = ${1.5 * RTT_MS + FRAME_MS} ms | ${rounded(median(gaps))} ms | ${rounded(worst(gaps))} ms | ${gaps.length} |`,
+    `| longest time between two frames that a viewer can decode, during the in-place re-key | ≤ 1.5 RTT + ${FRAME_MS} ms = ${1.5 * RTT_MS + FRAME_MS} ms | ${rounded(median(gaps))} ms | ${rounded(worst(gaps))} ms | ${gaps.length} |`,
     ...(['p50', 'p99'] as const).map((name, i) => {
       const values = restarts.map((one) => percentile(one.staleSinceOffer, [0.5, 0.99][i]!));
       return `| offer → stale keys destroyed, ${name} | ≤ 1 RTT + 20 ms = ${RTT_MS + 20} ms | ${rounded(median(values))} ms | ${rounded(worst(values))} ms | ${values.length} |`;
