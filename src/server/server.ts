@@ -281,9 +281,8 @@ class Server implements RunningServer {
       log: this.#log,
       stored: (event) => this.#storage.report(event),
       // Past whoever waits for an answer.
-      lost: (cause, isStuck) =>
+      lost: (cause) =>
         setImmediate(() => {
-          if (isStuck) process.kill(process.pid, 'SIGKILL');
           throw cause;
         }),
     });
@@ -543,7 +542,7 @@ class Server implements RunningServer {
   /** All that takes time and can be done beside a server that runs. What is wrong is found while that one goes on. */
   async #warmUp(): Promise<void> {
     await this.#openStorage(true);
-    await this.#crew?.load(this.#storage.runtimeDir);
+    await this.#loadWorkers();
     const [{ createSite }] = await Promise.all([
       import('../signaling/site.ts'),
       import('../signaling/ws.ts'),
@@ -558,10 +557,16 @@ class Server implements RunningServer {
     this.#storage = await unlessStopped(opening, this.#stopSignal);
   }
 
+  /** Each asks its key source, which may take its time. */
+  async #loadWorkers(): Promise<void> {
+    const loading = this.#crew?.load(this.#storage.runtimeDir);
+    if (loading !== undefined) await unlessStopped(loading, this.#stopSignal);
+  }
+
   async #resume(): Promise<void> {
     if (this.#takeOver === undefined) {
       await this.#openStorage(false);
-      await this.#crew?.load(this.#storage.runtimeDir);
+      await this.#loadWorkers();
     } else await claimStorage(this.#config, this.#storage);
     const { store, writes, keepsMedia } = this.#storage;
     // Other ports are no lock on the same directories.

@@ -1,10 +1,12 @@
 import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { askServer } from '../../src/cli/admin-client.ts';
 import { isProcessAlive } from '../../src/util/process-alive.ts';
 import { prepareServer } from '../support/fixture.ts';
+import { freePorts } from '../support/ports.ts';
 import { BUILT_SERVER, type ServerProcess } from '../support/process.ts';
 import { testDirectory } from '../support/test-directory.ts';
 import { resumes, visit } from '../support/visitor.ts';
@@ -51,6 +53,29 @@ describe('a server that is told to end', { timeout: 300_000 }, () => {
     const hanging = ['/bin/sh', '-c', `echo $$ >${asked}; exec sleep 600`];
     const server = await prepareServer({
       env: { SNAPSHOT_KEY_COMMAND: JSON.stringify(hanging), SNAPSHOT_KEY_TIMEOUT: '10m' },
+    });
+    server.spawn();
+    await until('it asks for its key', () => existsSync(asked) && readFileSync(asked, 'utf8').endsWith('\n'));
+    const command = Number(readFileSync(asked, 'utf8'));
+    onTestFinished(() => endIfThere(command));
+    expect((await server.kill('SIGTERM')).exit).toEqual({ code: 0, signal: null });
+    await until('the key command has ended with it', () => !isProcessAlive(command));
+    expect(server.events('started')).toEqual([]);
+    expect(existsSync(join(server.directories.state, 'identity.sealed'))).toBe(false);
+  });
+
+  it('ends with 0 while a worker waits for its key, which the server has, and has touched nothing', async () => {
+    const asked = join(root.path, 'asked');
+    const first = join(root.path, 'first');
+    const key = randomBytes(32).toString('base64');
+    const hanging = `if mkdir ${first}; then echo ${key}; else echo $$ >${asked}; exec sleep 600; fi`;
+    const server = await prepareServer({
+      udpPort: await freePorts(2),
+      env: {
+        WORKERS: '1',
+        SNAPSHOT_KEY_COMMAND: JSON.stringify(['/bin/sh', '-c', hanging]),
+        SNAPSHOT_KEY_TIMEOUT: '10m',
+      },
     });
     server.spawn();
     await until('it asks for its key', () => existsSync(asked) && readFileSync(asked, 'utf8').endsWith('\n'));

@@ -1,83 +1,24 @@
-import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { askServer } from '../../src/cli/admin-client.ts';
 import { runKeys } from '../../src/cli/keys.ts';
 import { runSnapshot } from '../../src/cli/snapshot.ts';
-import { ASK_INTERVAL, HANGS_AFTER } from '../../src/server/workers/watchdog.ts';
 import { toHex } from '../../src/util/bytes.ts';
 import { ran } from '../support/command.ts';
-import { OpenPage } from '../support/open-page.ts';
-import { makePipe } from '../support/pipe.ts';
-import { freePorts } from '../support/ports.ts';
-import { ServerProcess } from '../support/process.ts';
 import { testDirectory } from '../support/test-directory.ts';
-import { elapse, until } from '../support/wait.ts';
-
-interface Status {
-  readonly sessions: number;
-  readonly facts: {
-    readonly sessions: { readonly groups: readonly { readonly role: string; readonly count: number }[] };
-    readonly workers?: readonly {
-      readonly number: number;
-      readonly udpPort: number;
-      readonly sessions: number;
-      readonly silentMs: number;
-    }[];
-  };
-}
+import { until } from '../support/wait.ts';
+import {
+  broadcasting,
+  comeBack,
+  DYING_WORKER,
+  expectSameConnections,
+  openPage,
+  startServer,
+  statusOf,
+} from '../support/worker-server.ts';
 
 const root = testDirectory();
-const DYING = new URL('../support/dying-worker.mjs', import.meta.url).href;
-
-async function startServer(
-  workers: number,
-  env: Readonly<Record<string, string>> = {},
-): Promise<ServerProcess> {
-  const server = await ServerProcess.prepare({
-    udpPort: await freePorts(workers + 1),
-    env: { WORKERS: String(workers), ...env },
-  });
-  onTestFinished(() => server.dispose());
-  await server.start();
-  return server;
-}
-
-async function openPage(server: ServerProcess, number: number): Promise<OpenPage> {
-  const page = await OpenPage.open({ name: `page ${number}`, seed: 900 + number, url: server.url });
-  onTestFinished(() => page.close());
-  return page;
-}
-
-/** A broadcaster and so many viewers who see it. */
-async function broadcasting(server: ServerProcess, viewers: number): Promise<OpenPage[]> {
-  const pages = [await openPage(server, 0)];
-  await pages[0]!.onAir(1);
-  for (let i = 1; i <= viewers; i++) pages.push(await openPage(server, i));
-  for (const page of pages) await page.onAir(1);
-  return pages;
-}
-
-async function comeBack(pages: readonly OpenPage[], associations: number): Promise<void> {
-  for (const page of pages) await page.comeBack();
-  for (const page of pages) await page.onAir(associations);
-}
-
-async function statusOf(server: ServerProcess): Promise<Status> {
-  const answer = await askServer(server.adminSocket, { command: 'status' });
-  if (answer.kind !== 'answer' || !answer.response.ok) throw new Error(JSON.stringify(answer));
-  return answer.response as unknown as Status;
-}
-
-/** All under keys of their own, on the connection that they have had from the beginning. */
-function expectSameConnections(pages: readonly OpenPage[], associations: number): void {
-  for (const { browser, refusals } of pages) {
-    expect(browser.made).toBe(1);
-    expect(refusals).toEqual([]);
-    const keys = browser.associations.map(({ keys }) => toHex(keys.remote.key.bytes));
-    expect(new Set(keys).size).toBe(associations);
-  }
-}
 
 describe('a server with WORKERS=2', { timeout: 180_000 }, () => {
   it('spreads viewers over UDP ports, counts all of them, and has them back after kill -9 on the same connections', async () => {
@@ -203,7 +144,7 @@ describe('a server with WORKERS=2', { timeout: 180_000 }, () => {
 
   it('ends when one of them does, and the next process has everybody', async () => {
     const fault = join(root.path, 'fault');
-    const server = await startServer(2, { NODE_OPTIONS: `--import=${DYING}`, DIE_AT: fault });
+    const server = await startServer(2, { NODE_OPTIONS: `--import=${DYING_WORKER}`, DIE_AT: fault });
     const pages = await broadcasting(server, 2);
     writeFileSync(fault, 'die');
     await server.exited();
@@ -215,44 +156,37 @@ describe('a server with WORKERS=2', { timeout: 180_000 }, () => {
     expect((await statusOf(server)).sessions).toBe(3);
   });
 
-  it.each(['turn in circles', 'wait in the kernel'])(
-    'ends when one of them hangs (%s), says how long it has not answered until then, and the next process has everybody',
-    async (how) => {
-      const fault = join(root.path, 'fault');
-      const pipe = join(root.path, 'pipe');
-      const server = await startServer(2, { NODE_OPTIONS: `--import=${DYING}`, DIE_AT: fault });
-      const pages = await broadcasting(server, 2);
-      if (how !== 'turn in circles') makePipe(pipe);
-      writeFileSync(fault, how === 'turn in circles' ? how : pipe);
-      let silent: readonly number[] = [];
-      await until('it owes an answer', async () => {
-        silent = (await statusOf(server)).facts.workers!.map(({ silentMs }) => silentMs);
-        return silent[0]! > 2_000;
-      });
-      expect(silent[1]).toBeLessThan(silent[0]!);
-      await server.exited();
-      expect(server.run.exit).not.toMatchObject({ code: 0 });
-      expect(server.events('worker-hangs').map(({ fields }) => fields.worker)).toEqual([1]);
-      expect(server.events('worker-lost')).toEqual([]);
-      rmSync(fault);
-      await server.start();
-      await comeBack(pages, 2);
-      expect((await statusOf(server)).sessions).toBe(3);
-    },
-  );
-
-  it('goes on where the whole process was stopped for a while', async () => {
-    const server = await startServer(1);
-    const pages = await broadcasting(server, 1);
-    server.signal('SIGSTOP');
-    await elapse(HANGS_AFTER + 3 * ASK_INTERVAL);
-    server.signal('SIGCONT');
-    // So many looks after it, nobody is taken for one who hangs.
-    const from = performance.now();
-    await until('it has gone on', () => performance.now() > from + 3 * ASK_INTERVAL || !server.running);
-    expect(server.running).toBe(true);
-    expect(server.events('worker-hangs')).toEqual([]);
+  it('goes on where the files of one worker cannot be written, does what is ordered, and says whose they are', async () => {
+    const server = await startServer(2);
+    const pages = await broadcasting(server, 2);
+    const full = join(server.directories.state, 'worker-1', `identity.sealed.${server.run.pid}.tmp`);
+    mkdirSync(full);
+    const failures = (): unknown[] =>
+      server.events('identity-not-written').map(({ fields }) => fields.worker);
+    // The third viewer is in the first worker, and the fourth is not.
+    for (const number of [3, 4]) pages.push(await openPage(server, number));
     for (const page of pages) await page.onAir(1);
+    await until('it is said', () => failures().length > 0);
+    const shown = pages.map(({ browser }) => toHex(browser.associations.at(-1)!.serverCertificate));
+    expect(await askServer(server.adminSocket, { command: 'certificate' })).toMatchObject({
+      response: { ok: true },
+    });
+    for (const page of pages) await page.onAir(2);
+    for (const { browser } of pages)
+      expect(toHex(browser.associations.at(-1)!.serverCertificate)).not.toBe(shown[0]);
+    // Who rotates keys has to know: those files need the old one.
+    expect(await askServer(server.adminSocket, { command: 'reseal' })).toMatchObject({
+      response: { ok: false, error: expect.stringContaining('worker-1') },
+    });
+    expect(new Set(failures())).toEqual(new Set([1]));
+    rmSync(full, { recursive: true });
+    expect(await askServer(server.adminSocket, { command: 'reseal' })).toMatchObject({
+      response: { ok: true },
+    });
+    await server.restart(200);
+    await comeBack(pages, 3);
+    expect(pages.flatMap(({ refusals }) => refusals)).toEqual([]);
+    expect((await statusOf(server)).sessions).toBe(5);
   });
 
   it('does not start where a worker’s port is taken, and has lost nothing', async () => {

@@ -13,6 +13,7 @@ parentPort.on('message', ({ kind, id, ask, with: asked }) => {
     Atomics.add(workerData.mediaTaken, 0, media);
     media = 0;
   }
+  if (kind === 'leave') process.exit(0);
   if (kind !== 'ask') parentPort.postMessage({ kind: 'keyframe-wanted' });
   else if (ask === 'load' && asked.runtimeDir === 'refuse')
     parentPort.postMessage({ kind: 'failure', id, code: 'KEY_MISSING', message: 'no key' });

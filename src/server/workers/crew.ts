@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import type { Config } from '../../config.ts';
 import { type ErrorCode, RekeycastError } from '../../errors.ts';
@@ -24,6 +25,8 @@ import { ASK_INTERVAL, Watchdog, type WatchdogOutput } from './watchdog.ts';
 const PROGRAM = new URL('./rekeycast.js', import.meta.url);
 
 const END_PATIENCE: Millis = 500;
+/** A thread that is to end, and does not wait in the kernel, has ended by then. */
+const ENDS_WITHIN: Millis = 300;
 /** Monitoring waits no longer for a worker, and takes what that has said before. */
 const FACTS_PATIENCE: Millis = 1_000;
 
@@ -36,8 +39,8 @@ export interface CrewOptions {
   readonly log: Logger;
   /** What happened to the files of a worker. */
   readonly stored: Report;
-  /** One has ended by itself, or hangs: nothing of this process is to go on. `isStuck`: its thread cannot be ended, and would hold an exit. */
-  readonly lost: (cause: unknown, isStuck: boolean) => void;
+  /** One has ended by itself, or hangs: nothing of this process is to go on. */
+  readonly lost: (cause: unknown) => void;
   readonly program?: URL;
 }
 
@@ -79,6 +82,8 @@ export class Crew {
   readonly #asked = new Map<number, Asked>();
   readonly #watchdog = new Watchdog();
   #watch: NodeJS.Timeout | undefined;
+  /** Threads that are to end, and since when. */
+  readonly #ending = new Map<Worker, Millis>();
   #asks = 0;
   #early: [number, FromFollower][] | undefined = [];
   #hear: (number: number, message: FromFollower) => void = (...heard) => this.#early?.push(heard);
@@ -110,9 +115,19 @@ export class Crew {
       worker.on('exit', (code) => {
         this.#lose(member, new Error(`it has ended with ${code}`));
         this.#leaveUnanswered(number);
+        this.#ending.delete(worker);
+        if (this.#members.size === 0 && this.#ending.size === 0) process.off('exit', this.#leave);
       });
     }
+    process.on('exit', this.#leave);
   }
+
+  /** Whatever ends the process, it waits for each thread, and one that waits in the kernel, for a disk, would hold it for as long. */
+  readonly #leave = (): void => {
+    const now = monotonicNow();
+    for (const since of this.#ending.values())
+      if (now - since > ENDS_WITHIN) process.kill(process.pid, 'SIGKILL');
+  };
 
   get numbers(): readonly number[] {
     return [...this.#members.keys()];
@@ -227,14 +242,14 @@ export class Crew {
 
   /** At once, whatever they do. */
   async abandon(): Promise<void> {
-    await Promise.all([...this.#members.values()].map((member) => this.#end(member)));
+    await Promise.all([...this.#members.values()].map((member) => this.#abandon(member)));
   }
 
   async #release(number: number, patience: Millis, onlyRenewed: boolean): Promise<void> {
     const member = this.#members.get(number);
     if (member === undefined) return;
     // Its end may be seen before its answer is heard.
-    member.released = true;
+    this.#letEnd(member);
     try {
       await this.#ask(number, 'release', { patience, onlyRenewed });
     } finally {
@@ -242,12 +257,25 @@ export class Crew {
     }
   }
 
+  async #abandon(member: Member): Promise<void> {
+    this.#letEnd(member);
+    const left = once(member.worker, 'exit');
+    this.#post(member.number, { kind: 'leave' });
+    await within(left, ENDS_WITHIN);
+    await this.#end(member);
+  }
+
   async #end(member: Member): Promise<void> {
-    member.released = true;
+    this.#letEnd(member);
     this.#forget(member);
     // One that waits for a disk ends when that answers.
     await within(member.worker.terminate(), END_PATIENCE);
     this.#leaveUnanswered(member.number);
+  }
+
+  #letEnd(member: Member): void {
+    member.released = true;
+    if (!this.#ending.has(member.worker)) this.#ending.set(member.worker, monotonicNow());
   }
 
   #forget({ number }: Member): void {
@@ -347,27 +375,18 @@ export class Crew {
       { event: 'worker-lost', worker: member.number, err: cause },
       'a worker has ended by itself, and so does the server: the next one goes on with all sessions',
     );
-    this.#options.lost(cause, false);
+    this.#options.lost(cause);
   }
 
   /** Also one that is being released, and would never be. */
   async #giveUp(member: Member, silentMs: Millis): Promise<void> {
-    const { number, worker } = member;
-    member.released = true;
-    this.#forget(member);
+    const { number } = member;
     this.#options.log.error(
       { event: 'worker-hangs', worker: number, silentMs: Math.round(silentMs) },
       'a worker has shown no sign of life for so long, and the server ends: the next one goes on with all sessions',
     );
-    // A program that turns in circles is ended by this; who waits in the kernel is not.
-    let ended = false;
-    await within(
-      worker.terminate().then(() => {
-        ended = true;
-      }),
-      END_PATIENCE,
-    );
-    this.#options.lost(new Error(`worker ${number} hangs`), !ended);
+    await this.#end(member);
+    this.#options.lost(new Error(`worker ${number} hangs`));
   }
 }
 

@@ -78,6 +78,8 @@ export type AskName = keyof Asks;
 
 export type ToWorker =
   | ToFollower
+  /** It is to end where it stands, and nothing that it has started is to outlive it. */
+  | { readonly kind: 'leave' }
   | {
       readonly [Name in AskName]: {
         readonly kind: 'ask';

@@ -98,6 +98,8 @@ class WorkerThread {
   listen(): void {
     this.#port.on('message', (message: ToWorker) => {
       if (message.kind === 'ask') void this.#answer(message);
+      // The thread alone: what is to be done before it ends, such as ending a key command, is done.
+      else if (message.kind === 'leave') process.exit(0);
       else {
         if (message.kind === 'media') Atomics.add(this.#data.mediaTaken, 0, 1);
         this.#driver?.run((now) => follow(this.#broadcast, message, now));
@@ -257,7 +259,7 @@ class WorkerThread {
     return writeAnew(this.#store, this.#broadcast, this.#media);
   }
 
-  /** The main thread has it on file, and its own counts: a disk that is full here keeps nobody from being shown it. */
+  /** The main thread has it on file, and its own counts: a disk that is full here keeps nobody from being shown it, and does not make an order fail that is carried out. */
   async #replaceCertificate(certificate: CertificateRecord): Promise<undefined> {
     if (this.#stopped) {
       certificate.privateKey.dispose();
@@ -265,7 +267,16 @@ class WorkerThread {
     }
     const identity = { certificate: certificate.certificate, privateKey: signingKey(certificate) };
     this.#driver?.run((now) => this.#broadcast.replaceCertificate(certificate, identity, now));
-    await this.#writeAnew();
+    try {
+      await this.#writeAnew();
+    } catch (error) {
+      if (this.#stopped) return;
+      this.#writes.failed('identity');
+      this.#log.error(
+        { event: 'identity-not-written', err: error },
+        'the certificate before is in the files of this worker until a write succeeds, which is tried again',
+      );
+    }
   }
 
   async #renew(patience: Millis): Promise<undefined> {

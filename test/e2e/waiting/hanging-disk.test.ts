@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { prepareServer } from '../../support/fixture.ts';
 import { makePipe } from '../../support/pipe.ts';
-import type { ServerProcess } from '../../support/process.ts';
+import { freePorts } from '../../support/ports.ts';
+import type { ServerOptions, ServerProcess } from '../../support/process.ts';
 import { testDirectory } from '../../support/test-directory.ts';
 import { resumes, visit } from '../../support/visitor.ts';
 import { until } from '../../support/wait.ts';
@@ -16,7 +17,7 @@ import fs from 'node:fs/promises';
 import { closeSync, constants, existsSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 const { open } = fs;
-const hangs = (path) => existsSync('@/hangs') && String(path).includes('identity.sealed');
+const hangs = (path) => existsSync('@/hangs') && String(path).includes('%identity.sealed');
 fs.open = (path, ...rest) => {
   if (!hangs(path)) return open(path, ...rest);
   writeFileSync('@/hanging', '');
@@ -25,14 +26,23 @@ fs.open = (path, ...rest) => {
 syncBuiltinESMExports();
 `;
 
-async function serverOnHangingDisk(): Promise<ServerProcess> {
+/** `of`: whose identity, where it is one worker's alone. */
+async function serverOnHangingDisk(of = '', options: ServerOptions = {}): Promise<ServerProcess> {
   const hook = join(root.path, 'hook.mjs');
-  writeFileSync(hook, HANGING.replaceAll('@', root.path));
+  writeFileSync(hook, HANGING.replaceAll('@', root.path).replace('%', of));
   makePipe(join(root.path, 'pipe'));
-  const server = await prepareServer({ env: { NODE_OPTIONS: `--import=${hook}` } });
+  const server = await prepareServer({
+    ...options,
+    env: { NODE_OPTIONS: `--import=${hook}`, ...options.env },
+  });
   await server.start();
   return server;
 }
+
+const oneWorker = async (): Promise<ServerOptions> => ({
+  udpPort: await freePorts(2),
+  env: { WORKERS: '1' },
+});
 
 async function hang(): Promise<void> {
   writeFileSync(join(root.path, 'hangs'), '');
@@ -58,6 +68,19 @@ describe('a disk that hangs', { timeout: 120_000 }, () => {
     server.signal('SIGTERM');
     await server.exited();
     expect(server.events('disk-hangs')).toHaveLength(1);
+    heal();
+    await server.start();
+    expect(await resumes(server, page)).toBe(true);
+  });
+
+  it('does not keep it where it hangs for a worker alone', async () => {
+    const server = await serverOnHangingDisk('worker-1/', await oneWorker());
+    const page = await visit(server);
+    await page.hear('welcome');
+    await hang();
+    server.signal('SIGTERM');
+    await server.exited();
+    expect(server.events('disk-hangs').map(({ fields }) => fields.worker)).toEqual([1]);
     heal();
     await server.start();
     expect(await resumes(server, page)).toBe(true);
