@@ -1,4 +1,5 @@
 import { writeFileSync } from 'node:fs';
+import { loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { askServer } from '../src/cli/admin-client.ts';
 import { Broadcast } from '../test/support/broadcast.ts';
@@ -7,14 +8,14 @@ import { ChromiumBrowser } from '../test/support/chromium.ts';
 import { gapAround, longestGap } from '../test/support/gaps.ts';
 import type { TestPage } from '../test/support/test-page.ts';
 import { elapse, until } from '../test/support/wait.ts';
-import { machine, markdownTable, type Row } from './table.ts';
+import { type Goal, machine, markdownTable, missedGoal, type Row } from './table.ts';
 
 /**
  * What a restart costs the people in the room: a broadcaster and two viewers in Chromium, `kill -9`, some time without a server, a new
  * process. First on plain loopback, then with 100 ms of round trip over UDP and TCP.
  */
 
-const USAGE = `usage: npm run bench:restart -- [--repeat <n>] [--down <ms,ms,...>] [--no-write]`;
+const USAGE = `usage: npm run bench:restart -- [--repeat <n>] [--down <ms,ms,...>] [--write]`;
 const RTT_MS = 100;
 const FRAME_MS = 33;
 /** Time for bitrate and buffers to be as before, between two restarts. */
@@ -23,6 +24,25 @@ const QUIET_MS = 5_000;
 /** How long after the spawn frames are looked at. */
 const OBSERVED_MS = 4_000;
 const RESULTS = 'bench/RESULTS-restart.md';
+
+const BEYOND_DOWNTIME: Goal = { words: '≤ 150 ms median, ≤ 400 ms worst', median: 150, worst: 400 };
+const FIRST_PACKET: Goal = { words: '≤ 120 ms', median: 120 };
+/** From here on browsers give up: some seconds without an answer are `disconnected`. */
+const PATIENCE_MS = 15_000;
+const GIVEN_UP =
+  "A browser that has given up its path a moment before the server came back sends nothing until its own next check; behind half a minute all have, and the broadcaster's next packet comes with its page, which looks for the server once a second.";
+const STALE_KEYS: Goal = { words: `≤ 1 RTT + 20 ms = ${RTT_MS + 20} ms`, median: RTT_MS + 20 };
+const STALE_KEYS_RTT: Goal = { words: `≤ ${(RTT_MS + 20) / RTT_MS} RTT` };
+const REKEY_GAP: Goal = {
+  words: `≤ 1.5 RTT + ${FRAME_MS} ms = ${1.5 * RTT_MS + FRAME_MS} ms`,
+  median: 1.5 * RTT_MS + FRAME_MS,
+  why: 'The way there and back costs a round trip (ARCHITECTURE.md, "Re-key"); what is more is three handshakes, three pages and two decoders at the same moment on the same processors.',
+};
+const ORDERED: Goal = {
+  words: `none (≤ ${2 * FRAME_MS} ms)`,
+  median: 2 * FRAME_MS,
+  why: "The broadcaster's new connection starts an encoder of its own, and its first keyframe travels at a bitrate that is only being found.",
+};
 
 const COUNTERS = ['packetsLost', 'retransmittedPacketsReceived', 'nackCount', 'pliCount'] as const;
 type Counter = (typeof COUNTERS)[number];
@@ -43,7 +63,7 @@ const { values: options } = parseArgs({
   options: {
     repeat: { type: 'string' },
     down: { type: 'string', default: '200,1000,5000,15000,60000' },
-    'no-write': { type: 'boolean', default: false },
+    write: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
 });
@@ -52,25 +72,29 @@ if (options.help) {
   process.exit(0);
 }
 
+const began = performance.now();
+const [loadBefore] = loadavg();
 const browser = await ChromiumBrowser.launch();
 const sections: string[] = [];
+const missed: string[] = [];
 try {
   report('nothing happens', [
     {
       what: 'longest gap between frames at the viewer in five seconds',
       values: await measureQuiet(repeatsFor(0)),
       unit: 'ms',
-      goal: 'what the machine alone costs',
+      goal: { words: 'what the machine alone costs' },
     },
   ]);
-  for (const downMs of options.down.split(',').map(Number)) {
+  for (const downMs of options.down.split(',').filter(Boolean).map(Number)) {
     const restarts = await measure(downMs, 0, repeatsFor(downMs));
-    report(`kill -9, ${downMs / 1000} s without a server`, rowsOfRestart(restarts));
+    const rows = rowsOfRestart(restarts, BEYOND_DOWNTIME);
+    report(`kill -9, ${downMs / 1000} s without a server`, rows, downMs < PATIENCE_MS ? undefined : GIVEN_UP);
   }
   const far = await measure(1_000, RTT_MS / 2, repeatsFor(1_000));
   report(`kill -9, 1 s without a server, ${RTT_MS} ms of round trip`, [
     ...rowsOfRekey(far),
-    ...rowsOfRestart(far, ''),
+    ...rowsOfRestart(far),
   ]);
   for (const rtt of [0, RTT_MS]) {
     const gaps = await measureOrdered(rtt / 2, repeatsFor(0));
@@ -79,7 +103,7 @@ try {
         what: 'longest gap between frames at the viewer',
         values: gaps,
         unit: 'ms',
-        goal: `none (≤ ${2 * FRAME_MS} ms)`,
+        goal: ORDERED,
       },
     ]);
   }
@@ -89,16 +113,26 @@ try {
 const text = [
   '# What a restart costs',
   '',
-  `\`npm run bench:restart\` on ${machine()}, Chromium ${browser.version}.`,
+  `\`npm run bench:restart\` on ${machine()}, Chromium ${browser.version}, with a load of ${loadBefore!.toFixed(1)} at its beginning; ${Math.round((performance.now() - began) / 60_000)} minutes.`,
   'A broadcaster and two viewers share these processors with the server and the relays.',
   '',
   ...sections,
+  '## Not reached',
+  '',
+  ...(missed.length === 0 ? ['Nothing: every goal is met.'] : missed.map((one) => `- ${one}`)),
+  '',
 ].join('\n');
-if (!options['no-write']) writeFileSync(RESULTS, text);
+console.log(text.slice(text.indexOf('## Not reached')));
+if (options.write) writeFileSync(RESULTS, text);
 
-function report(title: string, rows: readonly Row[]): void {
+/** `why` is said of what misses its goal. */
+function report(title: string, rows: readonly Row[], why?: string): void {
   const section = `## ${title}\n\n${markdownTable(rows)}\n`;
   sections.push(section);
+  for (const row of rows) {
+    const miss = missedGoal(row);
+    if (miss !== undefined) missed.push(`**${title}**, ${miss}${why === undefined ? '' : ` ${why}`}`);
+  }
   console.log(section);
 }
 
@@ -230,31 +264,29 @@ async function counters(viewer: TestPage): Promise<Record<Counter, number>> {
   >;
 }
 
-function rowsOfRestart(restarts: readonly Restart[], goal = '≤ 150 ms median, ≤ 400 ms worst'): Row[] {
+function rowsOfRestart(restarts: readonly Restart[], goal?: Goal): Row[] {
   const perViewer = (name: Counter, what: string): Row => ({
     what,
     values: restarts.flatMap((one) => one.counters[name]),
     unit: '',
-    goal: '',
   });
   return [
     {
       what: 'no frame at the viewer beyond the downtime',
       values: restarts.flatMap((one) => one.beyondDowntime),
       unit: 'ms',
-      goal,
+      ...(goal === undefined ? {} : { goal }),
     },
     {
       what: 'spawn → first forwarded packet',
       values: restarts.map((one) => one.spawnToFirstPacket),
       unit: 'ms',
-      goal: '≤ 120 ms',
+      goal: FIRST_PACKET,
     },
     {
       what: 'longest gap between frames after they had come back',
       values: restarts.flatMap((one) => one.rekeyGap),
       unit: 'ms',
-      goal: '',
     },
     perViewer('packetsLost', 'packets missing, those of the outage included'),
     perViewer('retransmittedPacketsReceived', 'packets recovered'),
@@ -270,19 +302,19 @@ function rowsOfRekey(restarts: readonly Restart[]): Row[] {
       what: 're-key offer → stale keys destroyed',
       values: stale,
       unit: 'ms',
-      goal: `≤ 1 RTT + 20 ms = ${RTT_MS + 20} ms`,
+      goal: STALE_KEYS,
     },
     {
       what: 'the same in round trips',
       values: stale.map((ms) => ms / RTT_MS),
       unit: 'RTT',
-      goal: `≤ ${(RTT_MS + 20) / RTT_MS} RTT`,
+      goal: STALE_KEYS_RTT,
     },
     {
       what: 'frame gap of the in-place re-key at the viewer',
       values: restarts.flatMap((one) => one.rekeyGap),
       unit: 'ms',
-      goal: `≤ 1.5 RTT + 33 ms = ${1.5 * RTT_MS + FRAME_MS} ms`,
+      goal: REKEY_GAP,
     },
   ];
 }

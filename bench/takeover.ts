@@ -28,7 +28,7 @@ try {
   console.log(`${machine()}, Chromium ${browser.version}, load ${loadavg()[0]!.toFixed(1)}\n`);
   const rows = [];
   for (const way of WAYS)
-    rows.push({ what: way, values: await measure(way, Number(options.repeat)), unit: 'ms', goal: '' });
+    rows.push({ what: way, values: await measure(way, Number(options.repeat)), unit: 'ms' });
   console.log(markdownTable(rows));
 } finally {
   await browser.close();
