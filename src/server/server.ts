@@ -572,7 +572,11 @@ class Server implements RunningServer {
     // Other ports are no lock on the same directories.
     this.#lock = await lockStorage(this.#config, this.#storage, this.#log);
     // Who has not got all ports, and cannot read all that is sealed, takes nothing.
-    await this.#crew?.bind(this.#anyPort ? 'any' : this.#udp.port, this.#takeOver !== undefined);
+    await this.#crew?.bind(
+      this.#udp.host,
+      this.#anyPort ? 'any' : this.#udp.port,
+      this.#takeOver !== undefined,
+    );
     await this.#crew?.read();
     this.#stopSignal.throwIfAborted();
     const { identity: restored, media } = await takeSnapshots(this.#storage);

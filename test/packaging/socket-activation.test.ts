@@ -7,7 +7,7 @@ import { toHex, utf8 } from '../../src/util/bytes.ts';
 import { prepareServer } from '../support/fixture.ts';
 import { libdatachannel } from '../support/foreign-stacks.ts';
 import { HeadlessPage } from '../support/headless-page.ts';
-import { LOOPBACK } from '../support/ports.ts';
+import { freePorts, LOOPBACK } from '../support/ports.ts';
 import { BUILT_SERVER, type ServerProcess } from '../support/process.ts';
 import { SocketUnit } from '../support/socket-unit.ts';
 import { stunRequest } from '../support/stun.ts';
@@ -23,7 +23,7 @@ let browser: Socket;
 let answered: string[];
 
 beforeEach(async () => {
-  server = await prepareServer();
+  server = await prepareServer({ udpPort: await freePorts(2) });
   answered = [];
   browser = createSocket('udp4');
   browser.on('message', (datagram) => {
@@ -93,6 +93,16 @@ async function visit(): Promise<() => Promise<string>> {
   };
 }
 
+/** Where a visitor who joins is told to send media. */
+async function offered(): Promise<readonly string[]> {
+  const page = await WsClient.connect(server.url);
+  onTestFinished(() => page.close());
+  page.say({ type: 'join', capabilities: { rekeyInPlace: true } });
+  const { sdp } = await page.hear('offer');
+  const candidates = sdp.matchAll(/^a=candidate:\S+ 1 udp \d+ (\S+) (\d+)/gim);
+  return [...new Set([...candidates].map(([, ip, port]) => `${ip}:${port}`))];
+}
+
 const iceLine = (name: 'ufrag' | 'pwd', sdp: string): string =>
   new RegExp(`^a=ice-${name}:(\\S+)`, 'm').exec(sdp)![1]!;
 
@@ -137,15 +147,14 @@ describe('a socket unit', { timeout: 300_000 }, () => {
   it('tells browsers the address and the port that it has, not those that are set', async () => {
     const unit = await openUnit({ ANNOUNCED_ADDRESS: '', ANNOUNCED_PORT: '', HOST: '0.0.0.0' });
     await unit.serve();
-    const page = await WsClient.connect(server.url);
-    onTestFinished(() => page.close());
-    page.say({ type: 'join', capabilities: { rekeyInPlace: true } });
-    const { sdp } = await page.hear('offer');
-    const candidates = [...sdp.matchAll(/^a=candidate:\S+ 1 udp \d+ (\S+) (\d+)/gim)].map(([, ip, port]) => [
-      ip,
-      port,
-    ]);
-    expect(new Set(candidates.map(String))).toEqual(new Set([`${LOOPBACK},${server.udpPort}`]));
+    expect(await offered()).toEqual([`${LOOPBACK}:${server.udpPort}`]);
+  });
+
+  it('has workers at the same address, whatever is set', async () => {
+    const unit = await openUnit({ ANNOUNCED_ADDRESS: '', ANNOUNCED_PORT: '', HOST: '0.0.0.0', WORKERS: '1' });
+    await unit.serve();
+    expect(await offered()).toEqual([`${LOOPBACK}:${server.udpPort}`]);
+    expect(await offered()).toEqual([`${LOOPBACK}:${server.udpPort + 1}`]);
   });
 
   it('has its sockets refused in words where they are of no use', async () => {

@@ -137,11 +137,11 @@ export class Crew {
     return this.#askAll('load', { runtimeDir });
   }
 
-  /** Each at a port of its own, behind that of the server; any that is free where that of the server was any. `patient`: another process may have them for a moment still. */
-  bind(port: number | 'any', patient: boolean): Promise<readonly number[]> {
+  /** Each at a port of its own, behind that of the server and at its address, which a service manager may have chosen; any that is free where that of the server was any. `patient`: another process may have them for a moment still. */
+  bind(host: string, port: number | 'any', patient: boolean): Promise<readonly number[]> {
     return Promise.all(
       this.numbers.map((number) =>
-        this.#ask(number, 'bind', { port: port === 'any' ? 0 : port + number, patient }),
+        this.#ask(number, 'bind', { host, port: port === 'any' ? 0 : port + number, patient }),
       ),
     );
   }
@@ -392,11 +392,11 @@ export class Crew {
 
 /** Nothing of the access and of TURN, which are secrets that the door alone needs. */
 function settingsOf(config: Config): WorkerSettings {
-  const { host, stateDir, keysDir, keyFile, keyCommand, keyTimeout, passphraseFile } = config;
+  const { stateDir, keysDir, keyFile, keyCommand, keyTimeout, passphraseFile } = config;
   const { staleKeyTtl, mediaTtl, sessionTtl, rekeyInterval } = config;
   const { announced, limits, videoCodecs, srtpProfiles, sendPath } = config;
   return {
-    ...{ host, stateDir, keysDir, keyFile, keyCommand, keyTimeout, passphraseFile },
+    ...{ stateDir, keysDir, keyFile, keyCommand, keyTimeout, passphraseFile },
     ...{ staleKeyTtl, mediaTtl, sessionTtl, rekeyInterval },
     ...{ announced, limits, videoCodecs, srtpProfiles, sendPath },
   };

@@ -12,7 +12,6 @@ import type { FromFollower, ToFollower } from './messages.ts';
 /** What a worker is told of the settings: of the secrets in them it needs none. */
 export type WorkerSettings = Pick<
   Config,
-  | 'host'
   | 'stateDir'
   | 'keysDir'
   | 'keyFile'
@@ -45,7 +44,7 @@ export interface Asks {
   readonly load: { readonly with: { readonly runtimeDir: string | undefined }; readonly gives: undefined };
   /** Gives the port. */
   readonly bind: {
-    readonly with: { readonly port: number; readonly patient: boolean };
+    readonly with: { readonly host: string; readonly port: number; readonly patient: boolean };
     readonly gives: number;
   };
   /** The identity is read; nothing has been lost where that fails. */

@@ -72,7 +72,7 @@ class WorkerThread {
 
   readonly #answers: Answers = {
     load: ({ runtimeDir }) => this.#load(runtimeDir),
-    bind: ({ port, patient }) => this.#bind(port, patient),
+    bind: ({ host, port, patient }) => this.#bind(host, port, patient),
     read: async () => {
       this.#found = await this.#store.readIdentity();
     },
@@ -145,8 +145,8 @@ class WorkerThread {
     });
   }
 
-  async #bind(port: number, patient: boolean): Promise<number> {
-    const bind = (): Promise<UdpSocket> => UdpSocket.bind(this.#data.settings.host, port);
+  async #bind(host: string, port: number, patient: boolean): Promise<number> {
+    const bind = (): Promise<UdpSocket> => UdpSocket.bind(host, port);
     this.#udp = await (patient ? whenLetGo(bind) : bind());
     return this.#udp.port;
   }

@@ -29,8 +29,8 @@ function hire(numbers: readonly number[], env: Record<string, string> = {}): Cre
 
 describe('a crew', () => {
   it('gives each of its workers a port of its own, behind that of the server', async () => {
-    expect(await hire([1, 2, 5]).bind(9_000, false)).toEqual([9_001, 9_002, 9_005]);
-    expect(await crew.bind('any', false)).toEqual([0, 0, 0]);
+    expect(await hire([1, 2, 5]).bind('::1', 9_000, false)).toEqual([9_001, 9_002, 9_005]);
+    expect(await crew.bind('::1', 'any', false)).toEqual([0, 0, 0]);
   });
 
   it('throws what one of them could not do, under its code', async () => {
