@@ -5,10 +5,9 @@
  * because index limits have to be on file before they are used. So a test can run it, kill it at any point and start another from
  * what was written, on virtual time.
  */
-import type { MediaPacket } from '../room/media.ts';
-import { Room, type RoomOutput } from '../room/room.ts';
+import { Room } from '../room/room.ts';
 import { writeRtcp } from '../rtp/rtcp.ts';
-import { type Connection, connectionId, sessionOf } from '../session/connection.ts';
+import { type Connection, connectionId } from '../session/connection.ts';
 import type { Session } from '../session/session.ts';
 import type { SessionOutput } from '../session/session-io.ts';
 import { ResumeTokens } from '../session/tokens.ts';
@@ -33,7 +32,7 @@ import { classifyDatagram } from '../transport/demux.ts';
 import type { DtlsIdentity } from '../transport/dtls/client.ts';
 import { fingerprintOf } from '../transport/dtls/fingerprint.ts';
 import type { SendFloor } from '../transport/peer.ts';
-import { type MediaProtector, PlainProtector } from '../transport/srtp/protector.ts';
+import type { MediaProtector } from '../transport/srtp/protector.ts';
 import { fromHex, toHex } from '../util/bytes.ts';
 import { earliest, type Millis, type WallMillis } from '../util/clock.ts';
 import { Counters, countUnder } from '../util/counters.ts';
@@ -48,8 +47,8 @@ import type {
 import { BroadcasterSlot } from './broadcaster-slot.ts';
 import { disposeContexts } from './contexts.ts';
 import { Deadlines } from './deadlines.ts';
+import { Forwarding } from './forwarding.ts';
 import { hasKeysOfBefore, idOf, MediaLedger } from './media-ledger.ts';
-import { MediaQueue } from './media-queue.ts';
 import { type OpenedPage, PageBindings, type PageId } from './page-bindings.ts';
 import { PAGE_ERROR } from './page-errors.ts';
 import { Places } from './places.ts';
@@ -57,7 +56,6 @@ import { ReturningPages } from './returning-pages.ts';
 import { type RoomMessage, RoomNews, type RoomState, roomMessage } from './room-news.ts';
 import { type Route, Routes } from './routes.ts';
 import { createSession, type Visitor } from './session-factory.ts';
-import { Succession } from './succession.ts';
 import { Tally } from './tally.ts';
 import { Relay } from './workers/relay.ts';
 
@@ -79,22 +77,19 @@ export class Broadcast {
   readonly #options: BroadcastOptions;
   readonly #room: Room;
   readonly #tokens: ResumeTokens;
-  #protector: MediaProtector = new PlainProtector();
   readonly #sessions = new Map<string, Session>();
   /** When each session wants its next timeout, as of when it was last touched. */
   readonly #deadlines = new Deadlines<Session>();
   readonly #routes = new Routes();
   readonly #media: MediaLedger;
-  readonly #queue = new MediaQueue();
+  readonly #forwarding: Forwarding;
   readonly #pages = new PageBindings();
   readonly #slot = new BroadcasterSlot();
   readonly #closedDrops = new Counters<string>();
-  readonly #succession = new Succession();
   readonly #tally = new Tally();
   readonly #found: Found;
   /** When the process before wrote last. */
   #writtenBefore: WallMillis | undefined;
-  #mediaOut = 0;
   #certificate: CertificateRecord;
   #identity: DtlsIdentity;
   #wallOffset: number;
@@ -149,6 +144,19 @@ export class Broadcast {
       persist: options.persistMedia,
     });
     this.relay = new Relay(options.place, this.#room, now);
+    this.#forwarding = new Forwarding({
+      room: this.#room,
+      routes: this.#routes,
+      relay: this.relay,
+      reserve: () => this.#media.write(),
+      flush: ({ session, connection }, at) => {
+        session.flush(connection, at);
+        this.#drain(session, at);
+      },
+      queueFull: () => this.drops.add('media queue full'),
+      protectFailed: ({ id }, error) =>
+        this.#event({ event: 'protect-failed', connection: id, reason: String(error) }),
+    });
     if (restored !== undefined) this.#restore(restored.identity, restored.media, now);
   }
 
@@ -167,13 +175,14 @@ export class Broadcast {
     const room = this.#room.stats;
     const viewers = this.#room.viewerReports;
     const state = { sessions: this.#sessions, tally: this.#tally, room, viewers, onAir: this.#slot.onAir };
+    const mediaOut = this.#forwarding.sent;
     const { limit } = this.places;
-    return broadcastFacts({ ...state, found: this.#found, mediaOut: this.#mediaOut, limit }, now);
+    return broadcastFacts({ ...state, found: this.#found, mediaOut, limit }, now);
   }
 
   /** A faster one, when there is time to load it. @internal */
   useProtector(protector: MediaProtector): void {
-    this.#protector = protector;
+    this.#forwarding.useProtector(protector);
   }
 
   /** Counts of everything dropped so far, by engine and reason. */
@@ -205,7 +214,7 @@ export class Broadcast {
     }
     route.session.handleDatagram(route.connection, datagram, from, now);
     this.#drain(route.session, now);
-    this.#drainRoom(now);
+    this.#forwarding.drain(now);
   }
 
   /** A page has opened its WebSocket; with a token that holds it gets its session back and its new offer in the same turn. */
@@ -292,14 +301,14 @@ export class Broadcast {
   handleRelayed(packet: Uint8Array, now: Millis): void {
     this.#now = now;
     this.relay.receive(packet, now);
-    this.#drainRoom(now);
+    this.#forwarding.drain(now);
   }
 
   /** An engine that follows needs a keyframe. @internal */
   requestKeyframe(now: Millis): void {
     this.#now = now;
     this.#room.requestKeyframe(now);
-    this.#drainRoom(now);
+    this.#forwarding.drain(now);
   }
 
   /** Lets a page in whose session is to be in another engine, and gives the id that it has there. `undefined`: the page was told why not. @internal */
@@ -408,7 +417,7 @@ export class Broadcast {
       session.rekey(reason, now);
       this.#drain(session, now);
     }
-    this.#drainRoom(now);
+    this.#forwarding.drain(now);
   }
 
   handleTimeout(now: Millis): void {
@@ -422,7 +431,7 @@ export class Broadcast {
     this.#returning.admit(now);
     this.#slot.handleTimeout(now);
     this.#room.handleTimeout(now);
-    this.#drainRoom(now);
+    this.#forwarding.drain(now);
     this.#tellRoom(now);
   }
 
@@ -450,23 +459,12 @@ export class Broadcast {
 
   /** Media is to be sent: call {@link sendMedia}. @internal */
   get mediaWaits(): boolean {
-    return !this.#queue.isEmpty;
+    return this.#forwarding.waits;
   }
 
   /** Protects the next of the media that waits, for some of the viewers. A datagram is a view: it is valid until the next call. @internal */
   sendMedia(send: (datagram: Uint8Array, to: Address) => void): void {
-    const jobs = this.#queue.take();
-    if (jobs.length === 0) return;
-    this.#protector.protect(
-      jobs,
-      ({ to }, datagram) => {
-        this.#mediaOut++;
-        send(datagram, to);
-      },
-      ({ connection }, error) =>
-        this.#event({ event: 'protect-failed', connection: connection.id, reason: String(error) }),
-    );
-    this.#noteForwarded();
+    if (this.#forwarding.send(send)) this.#noteForwarded();
   }
 
   captureIdentity(): IdentitySnapshot {
@@ -543,7 +541,7 @@ export class Broadcast {
     if (media !== undefined && media.peers.length > 0) this.#room.requestKeyframe(now);
     // Contexts whose session is not known any more are of no use to anybody.
     for (const record of contexts.values()) disposeContexts(record);
-    this.#drainRoom(now);
+    this.#forwarding.drain(now);
   }
 
   #resume(
@@ -713,7 +711,7 @@ export class Broadcast {
 
   #settle(session: Session, now: Millis): void {
     this.#drain(session, now);
-    this.#drainRoom(now);
+    this.#forwarding.drain(now);
     this.#tellRoom(now);
   }
 
@@ -744,12 +742,10 @@ export class Broadcast {
         this.#handleRtp(session, output.connection, output.packet, now);
         break;
       case 'rtcp':
-        if (output.connection.role === 'viewer')
-          this.#room.handleConsumerRtcp(output.connection.id, output.packet, now);
-        else this.#room.handleProducerRtcp(output.connection.id, output.packet, now);
+        this.#forwarding.takeRtcp(output.connection, output.packet, now);
         break;
       case 'rekey-started':
-        if (output.connection.role === 'viewer') this.#room.consumerRekeyStarted(output.connection.id);
+        this.#forwarding.rekeyStarted(output.connection);
         break;
       case 'keyed':
         this.#handleKeyed(output.connection, now);
@@ -784,43 +780,14 @@ export class Broadcast {
     this.#disconnect(page, 'unreachable', 'no media connection');
   }
 
-  /** Media of the broadcaster's replacement connection takes over with its first whole frame, which is a keyframe. */
   #handleRtp(session: Session, connection: Connection, packet: Uint8Array, now: Millis): void {
-    if (connection.role !== 'broadcaster') return;
-    this.#slot.heard(session, now);
-    if (!this.#succeeds(connection)) {
-      this.#room.handleProducerRtp(connection.id, packet, now);
-      return;
-    }
-    const held = this.#succession.add(connection.id, packet);
-    if (held === undefined) return;
-    this.#room.setProducer(connection.id);
-    for (const earlier of held) this.#room.handleProducerRtp(connection.id, earlier, now);
-    session.handleMessage({ type: 'playing', connection: connection.number }, now);
-  }
-
-  /** Until the page closes the one before, both carry media: there is no way back to that one. */
-  #succeeds(connection: Connection): boolean {
-    const { producer = '' } = this.#room;
-    if (producer === connection.id) return false;
-    const before = this.#routes.get(producer)?.connection;
-    return (
-      before === undefined ||
-      sessionOf(producer) !== sessionOf(connection.id) ||
-      connection.number > before.number
-    );
+    if (connection.role === 'broadcaster') this.#slot.heard(session, now);
+    if (this.#forwarding.takeRtp(connection, packet, now))
+      session.handleMessage({ type: 'playing', connection: connection.number }, now);
   }
 
   #handleKeyed(connection: Connection, now: Millis): void {
-    if (connection.role === 'broadcaster') {
-      const producer = this.#room.producer;
-      if (producer === connection.id) this.#room.producerRekeyed(now);
-      else if (producer === undefined || sessionOf(producer) !== sessionOf(connection.id))
-        this.#room.setProducer(connection.id);
-    } else {
-      this.#queue.sendsAgain(connection.id);
-      this.#room.consumerKeyed(connection.id, now);
-    }
+    this.#forwarding.keyed(connection, now);
     // The keys before these are gone from memory; soon also from the file, together with what they were limited to. What is not yet in it has no limit.
     this.#media.follow(connection);
     this.#media.writeSoon(now);
@@ -831,57 +798,11 @@ export class Broadcast {
     this.#routes.remove(connection.id);
     this.#media.forget(connection);
     this.#tally.forget(connection.id);
-    if (connection.role === 'viewer') this.#room.removeConsumer(connection.id);
-    else if (this.#room.producer === connection.id) {
-      const successor = session.connections.find(
-        ({ role, peer }) => role === 'broadcaster' && peer.keyEpoch !== undefined,
-      );
-      this.#room.setProducer(successor?.id);
-    }
-  }
-
-  #drainRoom(now: Millis): void {
-    for (let output = this.#room.pollOutput(); output !== undefined; output = this.#room.pollOutput()) {
-      this.#handleRoomOutput(output, now);
-    }
-  }
-
-  #handleRoomOutput(output: RoomOutput, now: Millis): void {
-    this.relay.pass(output);
-    switch (output.kind) {
-      case 'broadcast':
-        if (!this.#queue.add(output.media, this.#routes.viewers())) this.drops.add('media queue full');
-        break;
-      case 'send':
-        this.#sendTo(output.consumer, output.media);
-        break;
-      case 'producerRtcp':
-        for (const route of this.#routesTo(output.producer)) this.#sendRtcp(route, output.packet, now);
-        break;
-      case 'consumerRtcp': {
-        const { consumer, packet } = output;
-        const routes = consumer === undefined ? this.#routes.viewers() : this.#routesTo(consumer);
-        for (const route of routes) this.#sendRtcp(route, packet, now);
-        break;
-      }
-      case 'reserve':
-        this.#media.write();
-        break;
-    }
-  }
-
-  #routesTo(connection: string): readonly Route[] {
-    const route = this.#routes.get(connection);
-    return route === undefined ? [] : [route];
-  }
-
-  #sendTo(consumer: string, packet: MediaPacket): void {
-    const route = this.#routes.get(consumer);
-    if (route !== undefined && !this.#queue.addFor(route, packet)) this.drops.add('media queue full');
+    this.#forwarding.closed(connection, session.connections);
   }
 
   #sendAllMedia(): void {
-    while (!this.#queue.isEmpty) this.sendMedia(this.#transmit);
+    while (this.#forwarding.waits) this.sendMedia(this.#transmit);
   }
 
   /** The datagram is a view, which the next batch writes over. */
@@ -895,12 +816,6 @@ export class Broadcast {
     if (this.#writtenBefore !== undefined)
       this.#found.gapMs = Math.max(0, this.#now + this.#wallOffset - this.#writtenBefore);
     this.#event({ event: 'first-media-forwarded' });
-  }
-
-  #sendRtcp({ session, connection }: Route, packet: Uint8Array, now: Millis): void {
-    connection.peer.sendRtcp(packet);
-    session.flush(connection, now);
-    this.#drain(session, now);
   }
 
   #removeSession(session: Session): void {
