@@ -7,7 +7,7 @@
  */
 import { Room } from '../room/room.ts';
 import { writeRtcp } from '../rtp/rtcp.ts';
-import { type Connection, connectionId } from '../session/connection.ts';
+import type { Connection } from '../session/connection.ts';
 import type { Session } from '../session/session.ts';
 import type { SessionOutput } from '../session/session-io.ts';
 import { ResumeTokens } from '../session/tokens.ts';
@@ -21,19 +21,16 @@ import {
 } from '../signaling/protocol.ts';
 import type {
   CertificateRecord,
-  ConnectionRecord,
   IdentitySnapshot,
   MediaSnapshot,
-  PeerMediaRecord,
   SessionRecord,
 } from '../snapshot/schema.ts';
 import type { Address } from '../transport/address.ts';
 import { classifyDatagram } from '../transport/demux.ts';
 import type { DtlsIdentity } from '../transport/dtls/client.ts';
 import { fingerprintOf } from '../transport/dtls/fingerprint.ts';
-import type { SendFloor } from '../transport/peer.ts';
 import type { MediaProtector } from '../transport/srtp/protector.ts';
-import { fromHex, toHex } from '../util/bytes.ts';
+import { toHex } from '../util/bytes.ts';
 import { earliest, type Millis, type WallMillis } from '../util/clock.ts';
 import { Counters, countUnder } from '../util/counters.ts';
 import { randomBytes } from '../util/rng.ts';
@@ -48,7 +45,7 @@ import { BroadcasterSlot } from './broadcaster-slot.ts';
 import { disposeContexts } from './contexts.ts';
 import { Deadlines } from './deadlines.ts';
 import { Forwarding } from './forwarding.ts';
-import { hasKeysOfBefore, idOf, MediaLedger } from './media-ledger.ts';
+import { hasKeysOfBefore, MediaLedger } from './media-ledger.ts';
 import { type OpenedPage, PageBindings, type PageId } from './page-bindings.ts';
 import { PAGE_ERROR } from './page-errors.ts';
 import { Places } from './places.ts';
@@ -56,6 +53,7 @@ import { ReturningPages } from './returning-pages.ts';
 import { type RoomMessage, RoomNews, type RoomState, roomMessage } from './room-news.ts';
 import { type Route, Routes } from './routes.ts';
 import { createSession, type Visitor } from './session-factory.ts';
+import { readSessions, writeSession } from './session-records.ts';
 import { Tally } from './tally.ts';
 import { Relay } from './workers/relay.ts';
 
@@ -505,58 +503,26 @@ export class Broadcast {
   }
 
   #restore(identity: IdentitySnapshot, media: MediaSnapshot | undefined, now: Millis): void {
-    const contexts = new Map(media?.peers.map((record) => [idOf(record), record]));
-    // The time without a server is nobody's absence: who was here when it ended is here now.
-    const endedAt = Math.max(...identity.sessions.map(({ lastSeenAt }) => lastSeenAt));
-    for (const record of identity.sessions) {
-      const session = this.#createSession({
-        id: toHex(record.id),
-        role: record.role,
-        capabilities: record.capabilities,
-        seenAt: now - (endedAt - record.lastSeenAt),
-        former: record.former,
-      });
+    const { found, strays } = readSessions(identity, media, { now, wallOffset: this.#wallOffset });
+    for (const { visitor, away, hashes, onAirSince, connection, contexts } of found) {
+      const session = this.#createSession(visitor);
       // It may not have found a server to come back to: its moment begins anew.
-      if (record.former?.away) session.stayAway(now);
+      if (away) session.stayAway(now);
       // Nobody's until its page is back: those who were here are not one visitor.
       this.places.hold(session.id);
-      this.#tokens.restore(session.id, {
-        current: record.tokenHash,
-        next: record.nextTokenHash.length === 0 ? undefined : record.nextTokenHash,
-      });
-      if (record.role === 'broadcaster') {
-        const { onAirSince: wall } = record;
-        // A clock that was set back must not have it begin later than now.
-        const onAirSince = wall === undefined ? undefined : Math.min(now, wall - this.#wallOffset);
-        this.#slot.take(session, now, { onAirSince });
-      }
-      if (record.connection !== undefined) {
-        const id = connectionId(session.id, record.connection.number);
-        this.#resume(session, record.connection, contexts.get(id), media?.room.streams ?? [], now);
-        contexts.delete(id);
-      }
+      this.#tokens.restore(session.id, hashes);
+      if (session.role === 'broadcaster') this.#slot.take(session, now, { onAirSince });
+      const stale = contexts && { contexts, floors: media?.room.streams ?? [] };
+      if (connection !== undefined) this.#resume(session, session.resume(connection, stale, now), now);
       this.#drain(session, now);
     }
     // What was sent while nobody ran cannot be repaired under the stale keys: ask before the first packet shows the gap.
     if (media !== undefined && media.peers.length > 0) this.#room.requestKeyframe(now);
-    // Contexts whose session is not known any more are of no use to anybody.
-    for (const record of contexts.values()) disposeContexts(record);
+    for (const record of strays) disposeContexts(record);
     this.#forwarding.drain(now);
   }
 
-  #resume(
-    session: Session,
-    record: ConnectionRecord,
-    stale: PeerMediaRecord | undefined,
-    floors: readonly SendFloor[],
-    now: Millis,
-  ): void {
-    const remoteAddress = stale?.remoteAddress ?? record.remoteAddress;
-    const connection = session.resume(
-      { ...record, remoteAddress },
-      stale && { contexts: stale, floors },
-      now,
-    );
+  #resume(session: Session, connection: Connection, now: Millis): void {
     this.#routes.put({ session, connection });
     this.#media.follow(connection);
     if (session.role === 'viewer') this.#room.addConsumer(connection.id, now, { resumed: true });
@@ -833,17 +799,7 @@ export class Broadcast {
     const hashes = this.#tokens.capture(session.id);
     if (hashes === undefined) return undefined;
     const onAirSince = this.#slot.onAirSinceOf(session);
-    return {
-      id: fromHex(session.id),
-      tokenHash: hashes.current,
-      nextTokenHash: hashes.next ?? new Uint8Array(0),
-      role: session.role,
-      capabilities: session.capabilities,
-      lastSeenAt: Math.round((session.attached ? this.#now : session.seenAt) + this.#wallOffset),
-      connection: session.captureConnection(),
-      former: session.captureFormer(),
-      onAirSince: onAirSince === undefined ? undefined : Math.max(0, onAirSince + this.#wallOffset),
-    };
+    return writeSession(session, { hashes, onAirSince }, { now: this.#now, wallOffset: this.#wallOffset });
   }
 
   /** Tells every page how many watch and whether somebody is on air, when that has changed, and who is new in any case. */

@@ -1,7 +1,7 @@
-import { type Connection, sessionOf } from '../session/connection.ts';
+import { type Connection, connectionId, sessionOf } from '../session/connection.ts';
 import type { MediaSnapshot, PeerMediaRecord } from '../snapshot/schema.ts';
 import { sameAddress } from '../transport/address.ts';
-import { fromHex } from '../util/bytes.ts';
+import { fromHex, toHex } from '../util/bytes.ts';
 
 /** The SRTP contexts of a connection for the snapshot; `undefined` while it has none, or no address to resume them at. */
 export function captureContexts(connection: Connection): PeerMediaRecord | undefined {
@@ -45,6 +45,10 @@ export function unlimited({ room, peers, ...rest }: MediaSnapshot): MediaSnapsho
     })),
   };
 }
+
+/** The connection that these are of. */
+export const idOf = ({ session, connection }: PeerMediaRecord): string =>
+  connectionId(toHex(session), connection);
 
 /** Wipes contexts that nobody takes over. */
 export function disposeContexts({ send, receive }: PeerMediaRecord): void {

@@ -1,10 +1,9 @@
 import type { Room } from '../room/room.ts';
-import { type Connection, connectionId } from '../session/connection.ts';
+import type { Connection } from '../session/connection.ts';
 import type { MediaSnapshot, PeerMediaRecord } from '../snapshot/schema.ts';
 import type { Peer } from '../transport/peer.ts';
-import { toHex } from '../util/bytes.ts';
 import type { Millis, WallMillis } from '../util/clock.ts';
-import { captureContexts, unlimited } from './contexts.ts';
+import { captureContexts, idOf, unlimited } from './contexts.ts';
 import type { Routes } from './routes.ts';
 
 /** Media snapshots that may wait are at least this far apart, and the further the more there is to write. */
@@ -168,9 +167,6 @@ export class MediaLedger {
     }
   }
 }
-
-export const idOf = ({ session, connection }: PeerMediaRecord): string =>
-  connectionId(toHex(session), connection);
 
 /** Stale keys of an earlier process are of before any time there was in this one. */
 export const hasKeysOfBefore = (
