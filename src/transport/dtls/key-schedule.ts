@@ -25,8 +25,10 @@ export function prf(hash: PrfHash, secret: Secret, label: string, seed: Uint8Arr
     const block = hmac(hash, secret, a, labelled);
     output.bytes.set(block.subarray(0, length - offset), offset);
     offset += block.length;
+    wipe(block);
+    if (offset >= length) break;
     const following = hmac(hash, secret, a);
-    wipe(block, a);
+    wipe(a);
     a = following;
   }
   wipe(a);

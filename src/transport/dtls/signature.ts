@@ -23,10 +23,18 @@ const MAX_RSA_EXPONENT = 2n ** 33n;
 const P256_SPKI_PREFIX = fromHex('3059301306072a8648ce3d020106082a8648ce3d030107034200');
 const P256_SPKI_BYTES = P256_SPKI_PREFIX.length + 65;
 
+/** Keys that were judged, which nothing can change afterwards: OpenSSL takes longer to write one down than to verify its signature. */
+const judged = new WeakMap<KeyObject, boolean>();
+
 /** Whether the key is one we take a signature from: ECDSA on P-256, or RSA of a sane size. */
 export function isAcceptableKey(key: KeyObject, type: 'ec' | 'rsa'): boolean {
   if (key.asymmetricKeyType !== type) return false;
-  return type === 'ec' ? isNamedP256(key) : isSaneRsa(key);
+  let acceptable = judged.get(key);
+  if (acceptable === undefined) {
+    acceptable = type === 'ec' ? isNamedP256(key) : isSaneRsa(key);
+    judged.set(key, acceptable);
+  }
+  return acceptable;
 }
 
 /** RFC 5480 §2.1.1: parameters written out in place of a curve's name MUST NOT be used. OpenSSL takes them for the curve that they resemble. */
