@@ -1,7 +1,7 @@
 import { type Millis, monotonicNow } from '../util/clock.ts';
 
 /** How many times as long as a write has held the loop up, which grows with the sessions, the next one waits: all that return together are a few writes. */
-const REST_FACTOR = 9;
+const REST_FACTOR = 19;
 const LONGEST_REST: Millis = 100;
 
 /**
