@@ -266,6 +266,8 @@ describe('new keys in place, for who watches', () => {
   }
 
   const FRAME = 33;
+  /** A flight that came from the new port before that had answered is not heard: the browser repeats it, 50 ms after the first and ever later. */
+  const FLIGHT_AGAIN = 50;
 
   it.each([25, 50, 150])(
     'take one round trip and a frame, of their own and once more of the broadcaster (%d ms one way)',
@@ -281,7 +283,7 @@ describe('new keys in place, for who watches', () => {
     async (oneWay) => {
       const { wait, made } = await longestWait({ oneWay, changesPort: 'at-once' });
       expect(wait).toBeGreaterThan(2 * oneWay + FRAME);
-      expect(wait).toBeLessThanOrEqual(4 * oneWay + FRAME);
+      expect(wait).toBeLessThanOrEqual(4 * oneWay + FRAME + FLIGHT_AGAIN);
       expect(made).toBe(1);
     },
   );
