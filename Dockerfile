@@ -35,6 +35,7 @@ RUN mkdir -p /var/lib/rekeycast/state /var/lib/rekeycast/keys /run/rekeycast \
  && rekeycast compile
 WORKDIR /var/lib/rekeycast
 USER 1000:1000
+# Opens nothing; with WORKERS there are UDP ports behind this one, to be published with it.
 EXPOSE 8080/tcp 8080/udp
 # It handles both signals itself and leaves no child behind: no init is needed in front of it.
 STOPSIGNAL SIGTERM

@@ -30,6 +30,8 @@ import { until } from '../support/wait.ts';
 const MANIFESTS = join(ROOT, 'deploy', 'kubernetes');
 /** The same with the keys from a command. */
 const OVERLAY = join(ROOT, 'deploy', 'kubernetes-key-command');
+/** The same with workers. */
+const WORKERS = join(ROOT, 'deploy', 'kubernetes-workers');
 /** Where the type of each kind is. */
 const TYPES: Readonly<Record<string, string>> = {
   Namespace: 'core/v1',
@@ -56,10 +58,19 @@ const pod = spec.template.spec!;
 const server = pod.containers[0]!;
 const init = pod.initContainers![0]!;
 
-const overlay = parse(readFileSync(join(OVERLAY, 'kustomization.yaml'), 'utf8')) as {
+interface Kustomization {
   readonly resources: readonly string[];
   readonly patches: readonly { readonly target: { kind: string; name: string }; readonly patch: string }[];
-};
+}
+
+const kustomizationOf = (folder: string): Kustomization =>
+  parse(readFileSync(join(folder, 'kustomization.yaml'), 'utf8')) as Kustomization;
+const overlay = kustomizationOf(OVERLAY);
+/** A manifest of the base as an overlay makes it. */
+const withPatches = (folder: string, base: Manifest): Manifest =>
+  kustomizationOf(folder)
+    .patches.filter(({ target }) => target.kind === base.kind)
+    .reduce((made, { patch }) => jsonPatched(made, parse(patch) as JsonPatch), base);
 /** The StatefulSet as the overlay makes it of a base. */
 const commanded = (base: StatefulSet): StatefulSet =>
   overlay.patches.reduce((made, { patch }) => jsonPatched(made, parse(patch) as JsonPatch), base);
@@ -214,6 +225,61 @@ describe('the Kubernetes manifests', { timeout: 300_000 }, () => {
     });
   });
 
+  describe('with workers', () => {
+    const patched = manifests.map((one) => withPatches(WORKERS, one));
+    /** The same where the setting alone is another one. */
+    const told = (workers: string): readonly Manifest[] =>
+      patched.map((one) =>
+        one.kind === 'ConfigMap'
+          ? jsonPatched(one, [{ op: 'replace', path: '/data/WORKERS', value: workers }])
+          : one,
+      );
+
+    it('are what the API takes', () => {
+      expect(kustomizationOf(WORKERS).resources.map((path) => join(WORKERS, path))).toEqual([MANIFESTS]);
+      expect(readdirSync(WORKERS)).toEqual(['kustomization.yaml']);
+      for (const { target } of kustomizationOf(WORKERS).patches)
+        expect(manifests).toContainEqual(
+          expect.objectContaining({
+            kind: target.kind,
+            metadata: expect.objectContaining({ name: target.name }),
+          }),
+        );
+      expect(check(patched)).toBe('');
+    });
+
+    it('open a port for each of them, from the pod to the world, as the one that there is without', () => {
+      expect(mediaPorts(manifests)).toEqual({
+        wanted: [8_080],
+        pod: [8_080],
+        service: [8_080],
+        policy: [8_080],
+      });
+      const ports = [8_080, 8_081, 8_082];
+      expect(mediaPorts(patched)).toEqual({ wanted: ports, pod: ports, service: ports, policy: ports });
+    });
+
+    it('would be found out with a worker more, or less, than ports', () => {
+      for (const workers of ['1', '3']) {
+        const { wanted, pod, service, policy } = mediaPorts(told(workers));
+        expect(wanted).toHaveLength(Number(workers) + 1);
+        for (const opened of [pod, service, policy]) expect(opened).not.toEqual(wanted);
+      }
+    });
+
+    it('go with the keys from a command', () => {
+      const both = withPatches(OVERLAY, withPatches(WORKERS, find('StatefulSet') as Manifest));
+      expect(both).toEqual(withPatches(WORKERS, withPatches(OVERLAY, find('StatefulSet') as Manifest)));
+      expect(check([both])).toBe('');
+    });
+
+    it('are refused where the base has changed', () => {
+      const other = structuredClone(find('NetworkPolicy')) as NetworkPolicy & Manifest;
+      other.spec!.ingress!.reverse();
+      expect(() => withPatches(WORKERS, other)).toThrow(/is not (there|what the patch expects)/);
+    });
+  });
+
   describe('run in a scratch folder', () => {
     const user = pod.securityContext!.runAsUser!;
     let installed: ReturnType<typeof temporaryDirectory>;
@@ -347,6 +413,27 @@ function runInit(user: number): void {
   execFileSync(program!, args, process.getuid?.() === 0 ? { uid: user, gid: user } : {});
   for (const name of readdirSync(here('run/rekeycast/keys')))
     expect(statSync(here(`run/rekeycast/keys/${name}`)).mode & 0o777).toBe(0o600);
+}
+
+/** UDP ports that the server has for media, and those that each of the manifests opens, by number. */
+function mediaPorts(all: readonly Manifest[]) {
+  const one = <Kind>(kind: string): Kind => all.find((manifest) => manifest.kind === kind) as Kind;
+  const { data } = one<{ data: Record<string, string> }>('ConfigMap');
+  const { udpPort, workers } = readConfig(data);
+  const [container] = one<StatefulSet>('StatefulSet').spec!.template.spec!.containers;
+  const isMedia = ({ protocol }: { protocol?: string }): boolean => protocol === 'UDP';
+  const named = new Map(container!.ports!.map(({ name, containerPort }) => [name, containerPort]));
+  const { ports } = one<Service>('Service').spec!;
+  const open = one<NetworkPolicy>('NetworkPolicy').spec!.ingress!.filter(({ from }) => from === undefined);
+  return {
+    wanted: Array.from({ length: workers + 1 }, (_, k) => udpPort + k),
+    pod: container!.ports!.filter(isMedia).map(({ containerPort }) => containerPort),
+    // The same port outside as inside: that is what browsers are told.
+    service: ports!
+      .filter(isMedia)
+      .flatMap(({ port, targetPort }) => (named.get(String(targetPort)) === port ? port : [])),
+    policy: open.flatMap((rule) => rule.ports!.filter(isMedia).map(({ port }) => named.get(String(port)))),
+  };
 }
 
 /** What the compiler says to these manifests as values of the API's types; nothing where they are. */

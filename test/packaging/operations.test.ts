@@ -1,8 +1,18 @@
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, cpSync, mkdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { askServer } from '../../src/cli/admin-client.ts';
+import { readConfig } from '../../src/config.ts';
 import { readRunFile } from '../../src/snapshot/run-file.ts';
 import { isProcessAlive } from '../../src/util/process-alive.ts';
 import { offline, pack } from '../support/package.ts';
@@ -101,6 +111,21 @@ describe('the operator’s page', { timeout: 300_000 }, () => {
     const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string };
     expect(PAGE).toContain(`VERSION=${version}\n`);
     expect(PAGE).toContain(`docker build -t rekeycast:${version} .`);
+  });
+
+  it('says which ports workers need, and where the examples that open one send whoever has workers', () => {
+    const workers = 2;
+    const { udpPort } = readConfig({});
+    const [first, last] = [udpPort + 1, udpPort + workers];
+    const section = PAGE.slice(PAGE.indexOf('\n## Workers\n'), PAGE.indexOf('\n## What each alert means'));
+    expect(section).toContain(`with \`WORKERS=${workers}\``);
+    expect(section).toContain(`dport ${udpPort}-${last} accept`);
+    expect(section).toContain(`--env WORKERS=${workers} --publish ${first}-${last}:${first}-${last}/udp`);
+    const [, folder] = /kubectl apply -k (deploy\/\S*workers)/.exec(section)!;
+    expect(existsSync(join(ROOT, folder!, 'kustomization.yaml'))).toBe(true);
+    const examples = PAGE.split(/\n\n|\n(?=- )/).filter((part) => part.includes(`${udpPort}/udp`));
+    expect(examples.length).toBeGreaterThan(1);
+    for (const example of examples) expect(example).toContain('](#workers)');
   });
 
   it('says commands that work, one after the other', async () => {

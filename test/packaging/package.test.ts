@@ -25,7 +25,7 @@ const EXPECTED = [
   /^docs\/(grafana|prometheus)\/[a-z.]+$/,
   /^docs\/screens\/[a-z-]+\.(png|webp)$/,
   /^examples\/[a-z]+\/[a-z]+\.(mjs|html|json)$/,
-  /^deploy\/(systemd|kubernetes(-key-command)?)\/[a-z.-]+$/,
+  /^deploy\/(systemd|kubernetes(-key-command|-workers)?)\/[a-z.-]+$/,
   /^api\/[a-z]+\.d\.ts$/,
   /^dist\/[\w./-]+\.js$/,
   /^dist\/program\.cjs$/,

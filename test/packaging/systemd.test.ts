@@ -74,6 +74,8 @@ describe('the systemd units', { timeout: 300_000 }, () => {
   it('hold both ports, and the server’s files where a restart finds them', () => {
     expect(values('rekeycast.socket', 'ListenDatagram')).toEqual(['8080']);
     expect(values('rekeycast.socket', 'ListenStream')).toEqual(['8080']);
+    // Workers open theirs themselves: a second UDP socket is refused.
+    expect(values('rekeycast.service', 'SocketBindDeny')).toEqual([]);
     // The server is given the listening socket, and not a connection at a time.
     expect(values('rekeycast.socket', 'Accept')).toEqual([]);
     expect(values('rekeycast.service', 'RuntimeDirectoryPreserve')).toEqual(['restart']);
