@@ -550,6 +550,21 @@ class Server implements RunningServer {
     await createSite(PUBLIC, () => false);
     // The port is taken as yet; whether the address is this machine's shows at any other.
     if (this.#inherited.udp === undefined) (await UdpSocket.bind(this.#config.host, 0)).close();
+    await this.#bindNewWorkers();
+  }
+
+  /** Ports that the running server has not. Were one of them somebody else's, that server would have let go for nothing. */
+  async #bindNewWorkers(): Promise<void> {
+    const { host, udpPort, stateDir } = this.#config;
+    const crew = this.#crew;
+    if (crew === undefined || this.#inherited.udp !== undefined || udpPort === 0) return;
+    const before = new Set(workersToRun(0, stateDir));
+    await crew.bind(
+      host,
+      udpPort,
+      false,
+      crew.numbers.filter((number) => !before.has(number)),
+    );
   }
 
   async #openStorage(beside: boolean): Promise<void> {

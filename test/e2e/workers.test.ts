@@ -1,6 +1,7 @@
+import { createSocket } from 'node:dgram';
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { askServer } from '../../src/cli/admin-client.ts';
 import { runKeys } from '../../src/cli/keys.ts';
 import { runSnapshot } from '../../src/cli/snapshot.ts';
@@ -119,6 +120,61 @@ describe('a server with WORKERS=2', { timeout: 180_000 }, () => {
     expect((await statusOf(server)).sessions).toBe(3);
   });
 
+  it('is taken over from by one with more workers, and then by one with fewer, which have all of them', async () => {
+    const server = await startServer(2, {}, 5);
+    const pages = await broadcasting(server, 2);
+    const takeOver = async (workers: number): Promise<void> => {
+      const before = server.events('started').length;
+      server.spawnBeside(['serve', '--takeover'], { WORKERS: String(workers) });
+      await until('it has taken over', () => server.events('started').length === before + 1);
+      await server.ready();
+    };
+    const ports = (from: number): readonly number[] =>
+      pages.slice(from).map(({ udpPort }) => udpPort - server.udpPort);
+    await takeOver(4);
+    await comeBack(pages, 2);
+    for (const number of [3, 4]) pages.push(await openPage(server, number));
+    for (const page of pages.slice(3)) await page.onAir(1);
+    expect(ports(1)).toEqual([1, 2, 3, 4]);
+    await takeOver(1);
+    for (const page of pages) await page.comeBack();
+    for (const [i, page] of pages.entries()) await page.onAir(i < 3 ? 3 : 2);
+    pages.push(await openPage(server, 5));
+    await pages[5]!.onAir(1);
+    expect(ports(5)).toEqual([1]);
+    expect(pages.flatMap(({ refusals }) => refusals)).toEqual([]);
+    expect((await statusOf(server)).sessions).toBe(6);
+  });
+
+  it('goes on where one with more workers was to take over, and a port of those is somebody else’s', async () => {
+    const server = await startServer(1, {}, 3);
+    const pages = await broadcasting(server, 1);
+    const other = createSocket('udp4');
+    onTestFinished(() => void other.close());
+    await new Promise<void>((resolve) => other.bind(server.udpPort + 2, '127.0.0.1', resolve));
+    const { before, run } = server.spawnBeside(['serve', '--takeover'], { WORKERS: '2' });
+    await server.fallBack(before);
+    expect(run.exit?.code).toBe(1);
+    expect(run.stderr).toContain('PORT_IN_USE');
+    expect(server.events('handing-over')).toEqual([]);
+    for (const page of pages) await page.onAir(1);
+    expect((await statusOf(server)).sessions).toBe(2);
+  });
+
+  it('drains: nobody new comes in, and it ends when the last viewer of a worker has left', async () => {
+    const server = await startServer(1);
+    const pages = await broadcasting(server, 1);
+    expect(await askServer(server.adminSocket, { command: 'drain' })).toMatchObject({
+      response: { ok: true },
+    });
+    pages[0]!.leave();
+    await until('one is left', async () => (await statusOf(server)).sessions === 1);
+    expect(server.running).toBe(true);
+    pages[1]!.leave();
+    expect(await server.exited()).toEqual({ code: 0, signal: null });
+    expect(server.events('stopping').map(({ fields }) => fields.reason)).toEqual(['drained']);
+  });
+
   it('starts again without workers, and loses nobody: those that have viewers go on, and go when they have none', async () => {
     const server = await startServer(2);
     const pages = await broadcasting(server, 2);
@@ -193,7 +249,6 @@ describe('a server with WORKERS=2', { timeout: 180_000 }, () => {
     const server = await startServer(1);
     const pages = await broadcasting(server, 1);
     await server.kill();
-    const { createSocket } = await import('node:dgram');
     const taken = createSocket('udp4');
     await new Promise<void>((resolve) => taken.bind(server.udpPort + 1, '127.0.0.1', resolve));
     const run = server.spawn();

@@ -25,9 +25,11 @@ export const DYING_WORKER = new URL('./dying-worker.mjs', import.meta.url).href;
 export async function startServer(
   workers: number,
   env: Readonly<Record<string, string>> = {},
+  /** UDP ports behind each other that are free, one of them the server's. */
+  ports = workers + 1,
 ): Promise<ServerProcess> {
   const server = await ServerProcess.prepare({
-    udpPort: await freePorts(workers + 1),
+    udpPort: await freePorts(ports),
     env: { WORKERS: String(workers), ...env },
   });
   onTestFinished(() => server.dispose());

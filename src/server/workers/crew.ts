@@ -137,10 +137,15 @@ export class Crew {
     return this.#askAll('load', { runtimeDir });
   }
 
-  /** Each at a port of its own, behind that of the server and at its address, which a service manager may have chosen; any that is free where that of the server was any. `patient`: another process may have them for a moment still. */
-  bind(host: string, port: number | 'any', patient: boolean): Promise<readonly number[]> {
+  /** Each at a port of its own, behind that of the server and at its address, which a service manager may have chosen; any that is free where that of the server was any. Who has one keeps it. `patient`: another process may have them for a moment still. */
+  bind(
+    host: string,
+    port: number | 'any',
+    patient: boolean,
+    numbers: readonly number[] = this.numbers,
+  ): Promise<readonly number[]> {
     return Promise.all(
-      this.numbers.map((number) =>
+      numbers.map((number) =>
         this.#ask(number, 'bind', { host, port: port === 'any' ? 0 : port + number, patient }),
       ),
     );

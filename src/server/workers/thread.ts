@@ -147,7 +147,7 @@ class WorkerThread {
 
   async #bind(host: string, port: number, patient: boolean): Promise<number> {
     const bind = (): Promise<UdpSocket> => UdpSocket.bind(host, port);
-    this.#udp = await (patient ? whenLetGo(bind) : bind());
+    this.#udp ??= await (patient ? whenLetGo(bind) : bind());
     return this.#udp.port;
   }
 
@@ -301,13 +301,16 @@ class WorkerThread {
     if (this.#driver !== undefined) {
       this.#driver.stop();
       this.#udp.receive(() => undefined);
-      await writeLast(this.#identity, patience, this.#log);
-      if (onlyRenewed && this.#renewedAt !== undefined) this.#broadcast.writeOnlySince(this.#renewedAt);
-      this.#broadcast.refreshMedia(monotonicNow());
-      this.#store.close();
-      this.#broadcast.close();
-      // The thread may be there for as long as a disk hangs.
-      this.#broadcast.certificate.privateKey.dispose();
+      try {
+        await writeLast(this.#identity, patience, this.#log);
+        if (onlyRenewed && this.#renewedAt !== undefined) this.#broadcast.writeOnlySince(this.#renewedAt);
+        this.#broadcast.refreshMedia(monotonicNow());
+        this.#store.close();
+      } finally {
+        this.#broadcast.close();
+        // The thread may be there for as long as a disk hangs.
+        this.#broadcast.certificate.privateKey.dispose();
+      }
     }
     this.#found?.certificate.privateKey.dispose();
     (this.#udp as UdpSocket | undefined)?.close();
