@@ -8,6 +8,7 @@ import type { RandomSource } from '../util/rng.ts';
 import { compoundToConsumers, compoundToProducer } from './compounds.ts';
 import { CongestionFeedback, type SourceClass } from './congestion.ts';
 import { Consumer } from './consumer.ts';
+import type { HistoryEntry } from './history.ts';
 import { classifyIngress } from './ingress.ts';
 import { EXTENSION_ID, type MediaKind } from './media.ts';
 import { newStream } from './new-stream.ts';
@@ -166,7 +167,7 @@ export class Room {
 
   /**
    * A viewer's connection. `resumed`: its contexts come from an earlier process; nothing below that process's limits and no
-   * retransmission goes to it until {@link consumerKeyed}, which then sends all that history holds.
+   * retransmission goes to it until {@link consumerKeyed}, which then sends what it has not had.
    */
   addConsumer(id: string, now: Millis, options?: { resumed: boolean }): void {
     const resumed = options?.resumed ?? false;
@@ -205,10 +206,13 @@ export class Room {
     this.#requestRepairs(now);
   }
 
-  /** The viewer's re-key offer leaves now: what is sent from here on may reach it under keys it no longer has. */
-  consumerRekeyStarted(id: string): void {
+  /**
+   * The viewer's re-key offer leaves now: what is sent from here on may reach it under keys it no longer has. `served`: it has those that were sent
+   * under until now. Else all that history holds will be sent again: behind a restart, what may have gone out under keys of before.
+   */
+  consumerRekeyStarted(id: string, served: boolean): void {
     const consumer = this.#consumers.get(id);
-    if (consumer === undefined || !consumer.fresh) return;
+    if (consumer === undefined || !(consumer.fresh || served)) return;
     consumer.marks ??= new Map(this.#routers.map((router) => [router.ssrc, router.nextIndex]));
   }
 
@@ -387,13 +391,20 @@ export class Room {
 
   /** A new send context: what went out since the re-key began is sent again. */
   #resend(consumer: Consumer, now: Millis): void {
-    const { id, marks } = consumer;
+    const { id, marks, fresh } = consumer;
     consumer.rekeyed();
     this.#outbox.forget(id);
     const packets = this.#routers
-      .flatMap((router) =>
-        router.history.from(marks?.get(router.ssrc) ?? 0, now).map((entry) => ({ ...entry, router })),
-      )
+      .flatMap((router) => {
+        const mark = marks?.get(router.ssrc) ?? 0;
+        // Below the floor nothing could be sent under an earlier process's keys.
+        const isOwed = ({ media }: HistoryEntry) =>
+          media.index >= mark || (!fresh && media.index < router.floor);
+        return router.history
+          .from(fresh ? mark : 0, now)
+          .filter(isOwed)
+          .map((entry) => ({ ...entry, router }));
+      })
       .filter(({ media }) => !this.#outbox.holdsBroadcast(media))
       .sort((a, b) => a.sentAt - b.sentAt);
     // The rest cannot be decoded without what is left out.

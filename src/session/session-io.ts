@@ -57,7 +57,12 @@ export type SessionOutput =
   | { readonly kind: 'rtp'; readonly connection: Connection; readonly packet: Uint8Array }
   | { readonly kind: 'rtcp'; readonly connection: Connection; readonly packet: Uint8Array }
   /** A re-key in place begins: what is sent from now on may have to be sent again. */
-  | { readonly kind: 'rekey-started'; readonly connection: Connection }
+  | {
+      readonly kind: 'rekey-started';
+      readonly connection: Connection;
+      /** The browser has the keys that were sent under until now. */
+      readonly served: boolean;
+    }
   /** Fresh keys. */
   | { readonly kind: 'keyed'; readonly connection: Connection }
   /** The handshake is complete; how long the browser's last answer to it took. */

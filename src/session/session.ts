@@ -313,7 +313,10 @@ export class Session {
     const connection = this.#current!;
     this.#closeConnection('next');
     connection.epoch = nextEpoch(connection.epoch, this.#position?.epoch ?? connection.epoch);
-    this.#outputs.push({ kind: 'rekey-started', connection });
+    const { keyEpoch } = connection.peer;
+    const served =
+      keyEpoch !== undefined && this.#position?.settled === true && this.#position.epoch === keyEpoch;
+    this.#outputs.push({ kind: 'rekey-started', connection, served });
     this.#offer(connection, 'rekey', reason, this.#options.createCredentials(), now);
   }
 

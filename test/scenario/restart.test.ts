@@ -235,6 +235,21 @@ describe('a broadcast over kill -9', () => {
     expect(missing).toEqual([]);
     expect(world.broadcast!.roomStats.resent).toBeGreaterThan(0);
   });
+
+  it('sends nothing again that went out before the offer under keys which the viewer had', async () => {
+    const [broadcaster, viewer] = await broadcasting({ oneWay: 50 });
+    world.kill();
+    await world.run(500);
+    await world.start();
+    // Two and a half seconds of frames of three packets: history has them all.
+    await world.run(2_500);
+    for (const browser of [broadcaster, viewer]) world.open(browser);
+    await expectSeen(world, [viewer]);
+    expect(viewer.associations.length).toBe(2);
+    const { resent } = world.broadcast!.roomStats;
+    expect(resent).toBeGreaterThan(0);
+    expect(resent).toBeLessThan(60);
+  });
 });
 
 describe('new keys in place, for who watches', () => {

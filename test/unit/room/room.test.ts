@@ -370,7 +370,7 @@ describe('a re-key of a viewer', () => {
   it('sends again what went out since the offer, oldest first, as the same bytes, then live goes on', () => {
     room.addConsumer('v', now);
     stream(10, 14);
-    room.consumerRekeyStarted('v');
+    room.consumerRekeyStarted('v', true);
     const sent = new Map<number, Uint8Array>();
     for (let sequence = 15; sequence <= 20; sequence++) {
       for (const output of sendVideo({ sequence }))
@@ -387,7 +387,7 @@ describe('a re-key of a viewer', () => {
 
   it('sends both streams in the order in which they went out', () => {
     room.addConsumer('v', now);
-    room.consumerRekeyStarted('v');
+    room.consumerRekeyStarted('v', true);
     for (let i = 0; i < 5; i++) {
       now += 10;
       room.handleProducerRtp('a', videoPacket({ sequence: i, keyframe: i === 0 }), now);
@@ -402,7 +402,7 @@ describe('a re-key of a viewer', () => {
 
   it('does not send twice what is still waiting to go out', () => {
     room.addConsumer('v', now);
-    room.consumerRekeyStarted('v');
+    room.consumerRekeyStarted('v', true);
     room.handleProducerRtp('a', videoPacket({ sequence: 10, keyframe: true }), now);
     room.consumerKeyed('v', now);
     const outputs = drain(room);
@@ -426,7 +426,7 @@ describe('a re-key of a viewer', () => {
     // It joins: a keyframe is made for it, and nothing is sent again.
     const joined = drain(room);
     expect([sends(joined), plis(joined)]).toMatchObject([[], [{}]]);
-    room.consumerRekeyStarted('v');
+    room.consumerRekeyStarted('v', true);
     const [index] = stream(15, 15);
     room.consumerKeyed('v', now);
     expect(sends(drain(room)).map((sent) => sent.index)).toEqual([index]);
@@ -492,18 +492,29 @@ describe('a room in the next process', () => {
     expect(sends(consumerRtcp('fresh', nack(limit)))).toHaveLength(1);
   });
 
-  it('sends a re-keyed viewer everything since the restart, also below the limit', () => {
-    const [first] = broadcasts(sendVideo({ sequence: 10, keyframe: true }));
-    const state = room.capture();
-    revive(state);
+  /** What a viewer gets behind its re-key of packets 11 to 100 after the first, the last of which came behind the offer. */
+  const resentBehindRestart = (served: boolean): { readonly first: number; readonly resent: number[] } => {
+    const [first = 0] = broadcasts(sendVideo({ sequence: 10, keyframe: true }));
+    revive(room.capture());
     room.addConsumer('stale', now, { resumed: true });
     for (let sequence = 11; sequence < 100; sequence++) sendVideo({ sequence });
-    room.consumerRekeyStarted('stale');
+    room.consumerRekeyStarted('stale', served);
     sendVideo({ sequence: 100 });
     room.consumerKeyed('stale', now);
     const resent = sends(drain(room)).map(({ index }) => index);
-    expect(resent).toEqual(Array.from({ length: 90 }, (_, i) => first! + 1 + i));
-    expect(sends(consumerRtcp('stale', nack(first! + 40)))).toHaveLength(1);
+    expect(sends(consumerRtcp('stale', nack(first + 40)))).toHaveLength(1);
+    return { first, resent };
+  };
+
+  it('sends a re-keyed viewer what it could not be sent before: below the limit, and since the offer', () => {
+    const { first, resent } = resentBehindRestart(true);
+    const below = Array.from({ length: MIN_RESERVE_PACKETS }, (_, i) => first + 1 + i);
+    expect(resent).toEqual([...below, first + 90]);
+  });
+
+  it('sends one whose browser had not the keys of before everything since the restart', () => {
+    const { first, resent } = resentBehindRestart(false);
+    expect(resent).toEqual(Array.from({ length: 90 }, (_, i) => first + 1 + i));
   });
 
   it('does not take again what the process before had seen', () => {

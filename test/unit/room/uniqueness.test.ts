@@ -41,7 +41,14 @@ const action = fc.oneof(
     arbitrary: fc.record({ do: fc.constant('nack' as const), viewer: fc.nat({ max: 2 }), behind: small }),
   },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('join' as const), viewer: fc.nat({ max: 2 }) }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant('rekey' as const), viewer: fc.nat({ max: 2 }) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      do: fc.constant('rekey' as const),
+      viewer: fc.nat({ max: 2 }),
+      served: fc.boolean(),
+    }),
+  },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('rekeyed' as const), viewer: fc.nat({ max: 2 }) }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('wait' as const), span: fc.nat({ max: 700 }) }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('write' as const) }) },
@@ -128,7 +135,7 @@ class Server {
         this.#contexts.set(VIEWERS[step.viewer]!, new Set());
         return;
       case 'rekey':
-        room.consumerRekeyStarted(VIEWERS[step.viewer]!);
+        room.consumerRekeyStarted(VIEWERS[step.viewer]!, step.served);
         return;
       case 'rekeyed':
         if (!this.#contexts.has(VIEWERS[step.viewer]!)) return;

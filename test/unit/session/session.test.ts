@@ -382,6 +382,22 @@ describe('a resume', () => {
     },
   );
 
+  it.each([
+    ['the browser has the keys that are sent under', { epoch: 7, settled: true }, true],
+    ['its last handshake is not complete', { epoch: 7, settled: false }, false],
+    ['it has been given others since', { epoch: 8, settled: true }, false],
+  ])('tells whether what was sent until now could be read: %s', (_, position, served) => {
+    const started = resumed({ connection: 4, ...position }).filter(({ kind }) => kind === 'rekey-started');
+    expect(started).toMatchObject([{ served }]);
+  });
+
+  it('tells that nothing could be read where the keys have ended before', () => {
+    create();
+    session.resume(RECORD, undefined, now);
+    session.attach(AT_RECORD, now);
+    expect(drain().filter(({ kind }) => kind === 'rekey-started')).toMatchObject([{ served: false }]);
+  });
+
   it('is a replacement where the browser cannot, the page on stale keys meanwhile', () => {
     const fresh = resumed(AT_RECORD, { capabilities: { rekeyInPlace: false } });
     expect(offersIn(fresh)).toMatchObject([{ kind: 'replacement', connection: 5, epoch: 8 }]);
