@@ -25,14 +25,7 @@ import type { ServerFacts } from '../observability/facts.ts';
 import { metricsOf } from '../observability/metrics.ts';
 import { AdminSocket } from '../signaling/admin.ts';
 import { AdminHttp } from '../signaling/admin-http.ts';
-import type { Access } from '../signaling/admission.ts';
-import { HttpPort, type RequestHandler } from '../signaling/http.ts';
 import { KnownOrigins } from '../signaling/origin.ts';
-import type { ServerMessage } from '../signaling/protocol.ts';
-import type { Refusal } from '../signaling/refusal.ts';
-import { TlsSource } from '../signaling/tls.ts';
-import { TrustedProxies } from '../signaling/visit.ts';
-import type { PageEvents, PageSockets } from '../signaling/ws.ts';
 import { announceServer } from '../snapshot/run-file.ts';
 import type { CertificateRecord, IdentitySnapshot, MediaSnapshot } from '../snapshot/schema.ts';
 import { MAX_WORKERS } from '../snapshot/worker-folders.ts';
@@ -41,7 +34,6 @@ import { type Millis, monotonicNow, wallNow } from '../util/clock.ts';
 import { countUnder } from '../util/counters.ts';
 import { secureRandom } from '../util/rng.ts';
 import { Secret } from '../util/secret.ts';
-import { openAccess } from './access.ts';
 import { AuditTrail } from './audit-trail.ts';
 import { Broadcast } from './broadcast.ts';
 import type { BroadcastEvent } from './broadcast-io.ts';
@@ -51,12 +43,11 @@ import { DemoDesk, type DemoWorks } from './demo-desk.ts';
 import { Drain, type DrainEnd } from './drain.ts';
 import { EngineDriver } from './engine-driver.ts';
 import { identityWriter, mediaWriter, writeAnew, writeLast } from './engine-snapshots.ts';
-import { ForeignNames } from './foreign-names.ts';
+import { Front } from './front.ts';
 import type { IdentityWriter } from './identity-writer.ts';
 import type { InheritedSockets } from './inherited-sockets.ts';
 import type { MediaWriter } from './media-writer.ts';
 import { collectOldKeys } from './old-keys.ts';
-import type { PageId } from './page-bindings.ts';
 import { quicken } from './quicken.ts';
 import {
   DISK_PATIENCE_MS,
@@ -85,12 +76,8 @@ import { Switchboard } from './workers/switchboard.ts';
 
 /** How often the certificate's age is looked at. */
 const CERTIFICATE_CHECK_INTERVAL: Millis = 60_000;
-/** How often the page's certificate is looked at. */
-const TLS_CHECK_INTERVAL: Millis = 2_000;
 /** Names of folders in one line of the log. */
 const MAX_FOLDERS_SAID = 10;
-/** Where the page lies, seen from the built program in `dist/`. */
-const PUBLIC = new URL('../public/', import.meta.url);
 
 type Order = Exclude<AdminRequest, HandoverRequest>;
 
@@ -112,8 +99,6 @@ const HANGING_DISK = {
 
 /** How often a server that drains looks who is left. */
 const DRAIN_CHECK_INTERVAL: Millis = 100;
-
-const STARTING: Refusal = { status: 503, reason: 'not-ready', words: 'The server is starting.' };
 
 /** A server that serves. */
 export interface RunningServer {
@@ -162,12 +147,9 @@ class Server implements RunningServer {
   readonly #ending = new AbortController();
   readonly #storageOptions: StorageOptions;
   readonly #origins: KnownOrigins;
-  readonly #access: Access;
   readonly #relaysFor: RelaysFor | undefined;
-  readonly #foreignNames: ForeignNames;
   #udp!: UdpSocket;
-  #http!: HttpPort;
-  #tls: TlsSource | undefined;
+  #front!: Front;
   #broadcast!: Broadcast;
   #switchboard!: Switchboard;
   /** Threads that have viewers. */
@@ -183,8 +165,6 @@ class Server implements RunningServer {
   #resumed = false;
   #announced: { withdraw(): void } | undefined;
   #media: MediaWriter | undefined;
-  /** Absent until the media flows. */
-  #pages: PageSockets | undefined;
   #ready = false;
   #stopped = false;
   readonly #audit = new AuditTrail((event) => this.#storage.audit.record(event));
@@ -212,15 +192,13 @@ class Server implements RunningServer {
     this.#inherited = inherited;
     this.#stopSignal = stop ?? new AbortController().signal;
     this.#takeOver = takeOver;
-    this.#foreignNames = new ForeignNames(log);
     this.#origins = new KnownOrigins(config.publicOrigins, hostname());
-    this.#access = openAccess(config.access);
     this.#relaysFor = config.turn && openTurn(config.turn);
     this.#demo = demo && this.#openDemo(demo);
   }
 
   get port(): number {
-    return this.#http.port;
+    return this.#front.port;
   }
 
   get udpPort(): number {
@@ -240,7 +218,15 @@ class Server implements RunningServer {
   }
 
   async start(): Promise<void> {
-    this.#tls = this.#config.tls && (await TlsSource.open(this.#config.tls));
+    this.#front = await Front.prepare({
+      config: this.#config,
+      log: this.#log,
+      fd: this.#inherited.tcp?.fd,
+      origins: this.#origins,
+      demo: this.#demo,
+      isReady: () => this.#ready,
+      isDraining: () => this.#drain.hasBegun && this.#shutdown === undefined,
+    });
     await this.#hire();
     try {
       await this.#startAll();
@@ -293,38 +279,27 @@ class Server implements RunningServer {
       await this.#warmUp();
       await unlessStopped(this.#takeOver(), this.#stopSignal);
     }
-    const { host, port, udpPort, limits } = this.#config;
-    const { udp, tcp } = this.#inherited;
-    const site = deferred<RequestHandler>();
+    const { host, udpPort } = this.#config;
+    const { udp } = this.#inherited;
     const bind = () =>
       bindBoth(
         udp === undefined ? UdpSocket.bind(host, udpPort) : UdpSocket.adopt(udp.fd, udp.family),
-        HttpPort.bind({
-          host,
-          port,
-          fd: tcp?.fd,
-          app: site.promise,
-          origins: this.#origins,
-          tls: this.#tls?.pair,
-          proxies: new TrustedProxies(this.#config.trustedProxies, this.#config.publicOrigins),
-          onUpgrade: (...upgrade) => (this.#pages === undefined ? STARTING : this.#pages.upgrade(...upgrade)),
-          onRefused: (...refused) => this.#foreignNames.note(...refused),
-          limits: {
-            connections: limits.connections,
-            ...(limits.connectionsPerAddress === undefined
-              ? {}
-              : { connectionsPerAddress: limits.connectionsPerAddress }),
-          },
-        }),
+        this.#front.bind(),
       );
-    [this.#udp, this.#http] = await (this.#takeOver === undefined ? bind() : whenLetGo(bind));
+    [this.#udp] = await (this.#takeOver === undefined ? bind() : whenLetGo(bind));
     try {
       await this.#resume();
       this.#udp.receive((datagram, from) =>
         this.#run((now) => this.#broadcast.handleDatagram(datagram, from, now)),
       );
       this.#run((now) => this.#broadcast.handleTimeout(now));
-      site.resolve(await this.#openFront());
+      await this.#front.open({
+        opened: (page, token, position) =>
+          this.#run((now) => this.#switchboard.openPage(page, token, position, now)),
+        message: (page, message) =>
+          this.#run((now) => this.#switchboard.handleMessage(page.id, message, now)),
+        closed: (page) => this.#run((now) => this.#switchboard.closePage(page.id, now)),
+      });
       await this.#openAdmin();
     } catch (error) {
       // Nothing may be left that keeps the process, and with it the ports.
@@ -333,7 +308,7 @@ class Server implements RunningServer {
       this.#announced?.withdraw();
       this.#admin?.close();
       this.#udp.close();
-      this.#http.close();
+      this.#front.close();
       this.#lock?.release();
       throw error;
     }
@@ -354,11 +329,7 @@ class Server implements RunningServer {
       this.#broadcast.adjustWall(wallNow() - monotonicNow());
       this.#broadcast.refreshMedia(monotonicNow());
     });
-    if (this.#tls !== undefined) {
-      const { tls } = this.#config;
-      this.#log.info({ event: 'tls', cert: tls?.cert, validTo: new Date(this.#tls.pair.validTo) }, 'HTTPS');
-      this.#every(TLS_CHECK_INTERVAL, () => void this.#checkTls());
-    }
+    this.#front.watchTls((interval, work) => this.#every(interval, work));
     this.#every(IDENTITY_REFRESH_INTERVAL, () => this.#identity.request());
     // Not before the media flows: making a certificate takes longer than the first packet.
     this.#lookAtCertificate();
@@ -400,12 +371,11 @@ class Server implements RunningServer {
     this.#unhindered(() => this.#broadcast.refreshMedia(monotonicNow()));
     // The directories are the next server's: what comes late must not lie over what that one writes.
     this.#unhindered(() => this.#storage.store.close?.());
-    // RFC 6455 §7.4.1 and its registry: 1012 is "service restart"; the pages come back by themselves.
-    this.#pages?.close(1012, 'restart');
+    this.#front.sendAway();
     this.#announced?.withdraw();
     this.#admin?.close();
     this.#udp.close();
-    this.#http.close();
+    this.#front.close();
     this.#broadcast.close();
     await workers;
     this.#lock?.release();
@@ -433,35 +403,10 @@ class Server implements RunningServer {
     return within(this.#storage.audit.flush(), FLUSH_PATIENCE_MS);
   }
 
-  /** The page and its WebSocket come after the media: their libraries take longer to load than the first packet to leave. */
-  async #openFront(): Promise<RequestHandler> {
-    const [{ createSite }, { PageSockets }] = await Promise.all([
-      import('../signaling/site.ts'),
-      import('../signaling/ws.ts'),
-    ]);
-    const events: PageEvents = {
-      opened: (page, token, position) =>
-        this.#run((now) => this.#switchboard.openPage(page, token, position, now)),
-      message: (page, message) => this.#run((now) => this.#switchboard.handleMessage(page.id, message, now)),
-      closed: (page) => this.#run((now) => this.#switchboard.closePage(page.id, now)),
-      pressed: (_page, action) => void this.#demo?.press(action),
-    };
-    this.#pages = new PageSockets(events, this.#origins, {
-      access: this.#access,
-      pagesPerAddress: this.#config.limits.connectionsPerAddress,
-      demo: this.#demo !== undefined,
-    });
-    return createSite(PUBLIC, () => this.#ready, {
-      https: this.#tls !== undefined,
-      isDraining: () => this.#drain.hasBegun && this.#shutdown === undefined,
-      allows: (origin, host) => this.#origins.allows(origin, host),
-    });
-  }
-
   #openDemo(works: DemoWorks): DemoDesk {
     return new DemoDesk({
       works,
-      tell: (message) => this.#pages?.tellPresenters(message),
+      tell: (message) => this.#front.tellPresenters(message),
       note: async (action) => {
         this.#log.warn(
           { event: 'demo-ordered', action },
@@ -476,30 +421,6 @@ class Server implements RunningServer {
           'what a button of the demonstration stands for could not be done',
         ),
     });
-  }
-
-  async #checkTls(): Promise<void> {
-    const news = await this.#tls?.check(wallNow());
-    switch (news?.kind) {
-      case 'changed':
-        this.#http.renewTls(news.pair);
-        this.#log.info(
-          { event: 'tls-renewed', validTo: new Date(news.pair.validTo) },
-          'a new certificate is used',
-        );
-        break;
-      case 'refused':
-        this.#log.error(
-          { event: 'tls-refused', problem: news.words },
-          'what lies in TLS_CERT and TLS_KEY now cannot be used: the certificate before it stays',
-        );
-        break;
-      case 'expiring':
-        this.#log.warn(
-          { event: 'tls-expiring', validTo: new Date(news.validTo) },
-          'the certificate of the page expires: browsers will refuse the page, and nobody has put another one in its place',
-        );
-    }
   }
 
   /** No more work of its own accord. */
@@ -543,11 +464,7 @@ class Server implements RunningServer {
   async #warmUp(): Promise<void> {
     await this.#openStorage(true);
     await this.#loadWorkers();
-    const [{ createSite }] = await Promise.all([
-      import('../signaling/site.ts'),
-      import('../signaling/ws.ts'),
-    ]);
-    await createSite(PUBLIC, () => false);
+    await Front.warmUp();
     // The port is taken as yet; whether the address is this machine's shows at any other.
     if (this.#inherited.udp === undefined) (await UdpSocket.bind(this.#config.host, 0)).close();
     await this.#bindNewWorkers();
@@ -882,16 +799,15 @@ class Server implements RunningServer {
     const { keys, writes, keepsMedia } = this.#storage;
     const drops = this.#broadcast.dropCounts;
     countUnder(drops, 'udp', this.#udp.drops);
-    countUnder(drops, 'http', this.#http.drops);
+    this.#front.countDrops(drops);
     if (this.#crew !== undefined) countUnder(drops, 'workers', this.#crew.drops);
-    if (this.#pages !== undefined) countUnder(drops, 'pages', this.#pages.drops);
     return serverFacts({
       ready: this.#ready,
       drain: this.#drain.facts(),
       broadcast: this.#broadcast.facts(monotonicNow()),
       drops,
       traffic: this.#udp.traffic,
-      pages: this.#pages?.size ?? 0,
+      pages: this.#front.size,
       writes,
       keepsMedia,
       keys,
@@ -917,12 +833,12 @@ class Server implements RunningServer {
           break;
         case 'message': {
           const { page, message } = output;
-          if (output.afterWrite) this.#identity.afterWrite(() => this.#tell(page, message));
-          else this.#tell(page, message);
+          if (output.afterWrite) this.#identity.afterWrite(() => this.#front.tell(page, message));
+          else this.#front.tell(page, message);
           break;
         }
         case 'disconnect':
-          this.#pages?.page(output.page)?.close(output.code, output.reason);
+          this.#front.disconnect(output.page, output.code, output.reason);
           break;
         case 'identity-changed':
           this.#identity.request();
@@ -939,13 +855,6 @@ class Server implements RunningServer {
     }
   }
 
-  #tell(id: PageId, message: ServerMessage): void {
-    const page = this.#pages?.page(id);
-    page?.send(message);
-    if (message.type === 'welcome' && page?.presents && this.#demo !== undefined)
-      page.send(this.#demo.offer());
-  }
-
   #every(interval: Millis, work: () => void): void {
     this.#intervals.push(setInterval(work, interval));
   }
@@ -958,8 +867,8 @@ function levelOf({ event }: BroadcastEvent): 'info' | 'warn' | 'error' {
 }
 
 /** Both or none: where one is taken, the other is let go. */
-async function bindBoth(udp: Promise<UdpSocket>, http: Promise<HttpPort>): Promise<[UdpSocket, HttpPort]> {
-  const [first, second] = await Promise.allSettled([udp, http]);
+async function bindBoth(udp: Promise<UdpSocket>, front: Promise<Front>): Promise<[UdpSocket, Front]> {
+  const [first, second] = await Promise.allSettled([udp, front]);
   if (first.status === 'fulfilled' && second.status === 'fulfilled') return [first.value, second.value];
   if (first.status === 'fulfilled') first.value.close();
   if (second.status === 'fulfilled') second.value.close();
