@@ -8,6 +8,7 @@ import type { Report } from '../../snapshot/store.ts';
 import { type Millis, monotonicNow } from '../../util/clock.ts';
 import { Counters } from '../../util/counters.ts';
 import { within } from '../waiting.ts';
+import { ENDS_WITHIN, EndingThreads } from './ending-threads.ts';
 import type { FromFollower, ToFollower } from './messages.ts';
 import {
   type AskName,
@@ -25,8 +26,6 @@ import { ASK_INTERVAL, Watchdog, type WatchdogOutput } from './watchdog.ts';
 const PROGRAM = new URL('./rekeycast.js', import.meta.url);
 
 const END_PATIENCE: Millis = 500;
-/** A thread that is to end, and does not wait in the kernel, has ended by then. */
-const ENDS_WITHIN: Millis = 300;
 /** Monitoring waits no longer for a worker, and takes what that has said before. */
 const FACTS_PATIENCE: Millis = 1_000;
 
@@ -82,8 +81,7 @@ export class Crew {
   readonly #asked = new Map<number, Asked>();
   readonly #watchdog = new Watchdog();
   #watch: NodeJS.Timeout | undefined;
-  /** Threads that are to end, and since when. */
-  readonly #ending = new Map<Worker, Millis>();
+  readonly #ending = new EndingThreads();
   #asks = 0;
   #early: [number, FromFollower][] | undefined = [];
   #hear: (number: number, message: FromFollower) => void = (...heard) => this.#early?.push(heard);
@@ -115,19 +113,9 @@ export class Crew {
       worker.on('exit', (code) => {
         this.#lose(member, new Error(`it has ended with ${code}`));
         this.#leaveUnanswered(number);
-        this.#ending.delete(worker);
-        if (this.#members.size === 0 && this.#ending.size === 0) process.off('exit', this.#leave);
       });
     }
-    process.on('exit', this.#leave);
   }
-
-  /** Whatever ends the process, it waits for each thread, and one that waits in the kernel, for a disk, would hold it for as long. */
-  readonly #leave = (): void => {
-    const now = monotonicNow();
-    for (const since of this.#ending.values())
-      if (now - since > ENDS_WITHIN) process.kill(process.pid, 'SIGKILL');
-  };
 
   get numbers(): readonly number[] {
     return [...this.#members.keys()];
@@ -280,7 +268,7 @@ export class Crew {
 
   #letEnd(member: Member): void {
     member.released = true;
-    if (!this.#ending.has(member.worker)) this.#ending.set(member.worker, monotonicNow());
+    this.#ending.add(member.worker);
   }
 
   #forget({ number }: Member): void {
