@@ -121,7 +121,8 @@ export class CompiledCodeFile {
     chmodSync(this.#directory, DIRECTORY_MODE);
     const body = Buffer.concat([Uint8Array.of(isWhole ? 1 : 0), data]);
     const fresh = `${this.#path}.new`;
-    writeFileSync(fresh, Buffer.concat([this.#digestOf(body), body]));
+    // Others may write to it at no moment, whatever the umask lets them: who had it open by then could change what is run.
+    writeFileSync(fresh, Buffer.concat([this.#digestOf(body), body]), { mode: FILE_MODE });
     chmodSync(fresh, FILE_MODE);
     renameSync(fresh, this.#path);
   }

@@ -1,4 +1,4 @@
-import {
+import fs, {
   chmodSync,
   copyFileSync,
   readFileSync,
@@ -10,7 +10,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { Script } from 'node:vm';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { CompiledCodeFile } from '../../../src/cli/compiled-code.ts';
 import { testDirectory } from '../../support/test-directory.ts';
 
@@ -61,6 +61,23 @@ describe('CompiledCodeFile', () => {
     // V8 is as before: what it keeps from now on is good as well.
     write(true, source);
     expect(new Script(source, { cachedData: fileOf(source).read()!.data }).cachedDataRejected).toBe(false);
+  });
+
+  it('is at no moment open to others, whatever the umask', async () => {
+    const open: number[] = [];
+    const chmod = vi.spyOn(fs, 'chmodSync').mockImplementation((one) => {
+      open.push(statSync(one).mode & 0o022);
+    });
+    vi.resetModules();
+    const umask = process.umask(0);
+    try {
+      const fresh = await import('../../../src/cli/compiled-code.ts');
+      new fresh.CompiledCodeFile(join(directory, 'program.cjs'), Buffer.from(SOURCE), OURS).compile();
+    } finally {
+      process.umask(umask);
+      chmod.mockRestore();
+    }
+    expect(open).toEqual([0, 0]);
   });
 
   it('says why it cannot compile, and changes nothing', () => {
