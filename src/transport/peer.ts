@@ -302,6 +302,10 @@ export class Peer {
       if (output.kind !== 'selected') continue;
       this.#changed();
       if (this.#dtls === undefined) this.#startHandshake(now);
+      else {
+        this.#dtls.wayChanged(now);
+        this.#drainDtls();
+      }
     }
   }
 

@@ -302,4 +302,24 @@ describe('new keys in place, for who watches', () => {
       expect(made).toBe(1);
     },
   );
+
+  it.each([25, 75, 200, 400])(
+    'come four round trips after a page whose browser is in another network is back (%d ms one way)',
+    async (oneWay) => {
+      const [, viewer] = await broadcasting({ oneWay, changesPort: 'at-once' });
+      world.kill();
+      await world.run(200);
+      await world.start();
+      await world.run(1_000);
+      const gone = new Set(viewer.current!.ports);
+      const handle = viewer.handleDatagram.bind(viewer);
+      viewer.handleDatagram = (to, datagram, now) => {
+        if (!gone.has(to.port)) handle(to, datagram, now);
+      };
+      const begun = world.now;
+      world.open(viewer);
+      expect(await world.run(10_000, () => viewer.associations.length === 2)).toBe(true);
+      expect(world.now - begun).toBeLessThanOrEqual(8 * oneWay);
+    },
+  );
 });

@@ -151,6 +151,14 @@ export class DtlsClient {
     if (this.#step.at === 'server-hello') this.#timer.slowDown(now);
   }
 
+  /** What is sent takes another way from now on: the ClientHellos that took the one before may have gone nowhere, and the next may be far off. */
+  wayChanged(now: Millis): void {
+    // As the identical datagram it costs a server nothing that has it already.
+    if (this.#step.at !== 'server-hello' || this.#options.helloInterval === undefined) return;
+    this.#retransmit();
+    this.#timer.again(now, true);
+  }
+
   handleTimeout(now: Millis): void {
     if (this.#step.at === 'over') return;
     if (now >= this.#deadline) {

@@ -307,6 +307,23 @@ describe('a re-key in place', () => {
     expect(sentAt).toEqual([1, 3, 7, 15]);
   });
 
+  it('sends its ClientHello to another address as soon as that is nominated, and to the same one no sooner', () => {
+    connect();
+    peer.offer(1, after, true, now);
+    const [hello] = sent(drain(), 'dtls');
+    answer('rnew');
+    for (let i = 0; i < 6; i++) {
+      now = peer.nextTimeout()!;
+      peer.handleTimeout(now);
+    }
+    drain();
+    const next = peer.nextTimeout()!;
+    now += 10;
+    expect(sent(check(HERE, true, 'rnew'), 'dtls')).toEqual([]);
+    expect(peer.nextTimeout()).toBe(next);
+    expect(sent(check(THERE, true, 'rnew'), 'dtls')).toEqual([{ ...hello, to: THERE }]);
+  });
+
   it('of a page that is not settled waits for its answer', () => {
     connect();
     associate();
@@ -430,7 +447,9 @@ describe('a re-key in place', () => {
     expect(peer.ufrags.length).toBe(2);
     expect(check(THERE, true, 'rnew')).toEqual([]);
     expect(peer.remoteAddress).toEqual(HERE);
-    expect(kinds(answer('rnew'))).toEqual(['validated', 'transmit', 'selected', 'stale-keys-destroyed']);
+    const moved = answer('rnew');
+    expect(kinds(moved)).toEqual(['validated', 'transmit', 'selected', 'transmit', 'stale-keys-destroyed']);
+    expect(sent(moved, 'dtls')).toEqual(sent(hello, 'dtls').map((first) => ({ ...first, to: THERE })));
     expect(peer.ufrags).toEqual([after.ufrag]);
     const fresh = shake(hello, THERE);
     expect(kinds(fresh)).toContain('connected');
