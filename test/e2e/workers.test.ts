@@ -1,5 +1,5 @@
 import { createSocket } from 'node:dgram';
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { askServer } from '../../src/cli/admin-client.ts';
@@ -243,6 +243,38 @@ describe('a server with WORKERS=2', { timeout: 180_000 }, () => {
     await comeBack(pages, 3);
     expect(pages.flatMap(({ refusals }) => refusals)).toEqual([]);
     expect((await statusOf(server)).sessions).toBe(5);
+  });
+
+  it('starts no thread for a folder that is no worker’s, and leaves it as it is; for one that may be, it does, once', async () => {
+    const server = await startServer(0, {}, 4);
+    await server.kill('SIGTERM');
+    const plant = (number: number): string => {
+      const folder = join(server.directories.state, `worker-${number}`);
+      mkdirSync(folder, { mode: 0o700 });
+      writeFileSync(join(folder, 'identity.sealed'), 'planted');
+      return folder;
+    };
+    const [foreign, own] = [[65, 999, 1_000].map(plant), plant(3)];
+    await server.start();
+    const [said, ...more] = server.events('worker-folders-ignored');
+    expect(more).toEqual([]);
+    expect([said?.fields.count, said?.fields.folders]).toEqual([
+      3,
+      ['worker-1000', 'worker-65', 'worker-999'],
+    ]);
+    for (const folder of foreign) {
+      expect(readdirSync(folder)).toEqual(['identity.sealed']);
+      expect(readFileSync(join(folder, 'identity.sealed'), 'utf8')).toBe('planted');
+    }
+    // It was looked at, put aside, and its worker let go: nobody is in it.
+    expect(readdirSync(own).filter((name) => !/^identity\.sealed\.(damaged|refused)-/.test(name))).toEqual(
+      [],
+    );
+    expect((await statusOf(server)).facts.workers ?? []).toEqual([]);
+    expect(server.events('started').at(-1)?.fields.workers).toBe(0);
+    await server.kill('SIGTERM');
+    await server.start();
+    expect(server.events('started').at(-1)?.fields.workers).toBeUndefined();
   });
 
   it('does not start where a worker’s port is taken, and has lost nothing', async () => {
