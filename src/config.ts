@@ -17,6 +17,7 @@ import {
   isAddress,
   isOrigin,
   isTurnUrl,
+  LAST_PORT,
   listOf,
   listWhere,
   oneOf,
@@ -100,7 +101,6 @@ interface Setting<Value> {
   readonly default?: string;
 }
 
-export const LAST_PORT = 65_535;
 const NONE: readonly string[] = Object.freeze([]);
 const text = textWhere('text', () => true);
 const PROFILE_NAMES = Object.keys(SRTP_PROFILES) as [SrtpProfile, ...SrtpProfile[]];

@@ -20,18 +20,18 @@ Settings are environment variables: HOST, PORT, UDP_PORT, STATE_DIR, KEYS_DIR, R
 rekeycast <command> --help says more about one of them.
 `;
 
-/** What V8 makes of this program. */
-export interface CompiledCode {
-  /** Keeps what it has compiled so far for the next start. `isWhole`: a server that went on with sessions has run. */
+/** What V8 has compiled of this program, on disk. */
+export interface CodeCache {
+  /** Keeps what it has compiled so far, for the next start. `isWhole`: a server that went on with sessions has run. */
   readonly keep: (isWhole: boolean) => void;
   /** Compiles all of it, and gives the file. Throws where that cannot be written. */
   readonly compile: () => string;
 }
 
 /** Gives the exit code. Never rejects. */
-export async function main(argv: readonly string[], compiled: CompiledCode): Promise<number> {
+export async function main(argv: readonly string[], codeCache: CodeCache): Promise<number> {
   try {
-    return await run(argv, compiled);
+    return await run(argv, codeCache);
   } catch (error) {
     const text =
       error instanceof RekeycastError
@@ -44,7 +44,7 @@ export async function main(argv: readonly string[], compiled: CompiledCode): Pro
   }
 }
 
-async function run(argv: readonly string[], compiled: CompiledCode): Promise<number> {
+async function run(argv: readonly string[], codeCache: CodeCache): Promise<number> {
   const [command, ...rest] = argv;
   // A thread of a server, which runs the same program.
   if (command === 'worker') {
@@ -60,7 +60,7 @@ async function run(argv: readonly string[], compiled: CompiledCode): Promise<num
         if (code !== undefined) return code;
       }
       const { serve } = await import('./serve.ts');
-      return serve(rest, warnings, compiled.keep);
+      return serve(rest, warnings, codeCache.keep);
     }
     case 'keys': {
       const { runKeys } = await import('./keys.ts');
@@ -94,7 +94,7 @@ async function run(argv: readonly string[], compiled: CompiledCode): Promise<num
     }
     case 'compile': {
       const { compile } = await import('./compile.ts');
-      return compile(rest, compiled.compile, process);
+      return compile(rest, codeCache.compile, process);
     }
     case 'help':
     case '--help':

@@ -13,8 +13,10 @@ export interface Takes<Value> {
   readonly hidden?: boolean;
 }
 
+export const LAST_PORT = 65_535;
+
 /** A port from `lowest` up. Plain digits: what else JavaScript takes for a number is a slip of the hand. */
-export const port = (lowest: 0 | 1): Takes<number> => wholeNumber('a port', lowest, 65_535);
+export const port = (lowest: 0 | 1): Takes<number> => wholeNumber('a port', lowest, LAST_PORT);
 
 export const count = (lowest: number, highest: number): Takes<number> =>
   wholeNumber('a number', lowest, highest);

@@ -12,8 +12,8 @@ import { until } from '../support/wait.ts';
 import {
   broadcasting,
   comeBack,
-  DYING_WORKER,
   expectSameConnections,
+  FAULTY_WORKER,
   openPage,
   startServer,
   statusOf,
@@ -200,7 +200,7 @@ describe('a server with WORKERS=2', { timeout: 180_000 }, () => {
 
   it('ends when one of them does, and the next process has everybody', async () => {
     const fault = join(root.path, 'fault');
-    const server = await startServer(2, { NODE_OPTIONS: `--import=${DYING_WORKER}`, DIE_AT: fault });
+    const server = await startServer(2, { NODE_OPTIONS: `--import=${FAULTY_WORKER}`, FAULT_AT: fault });
     const pages = await broadcasting(server, 2);
     writeFileSync(fault, 'die');
     await server.exited();

@@ -65,15 +65,13 @@ interface Kustomization {
 
 const kustomizationOf = (folder: string): Kustomization =>
   parse(readFileSync(join(folder, 'kustomization.yaml'), 'utf8')) as Kustomization;
-const overlay = kustomizationOf(OVERLAY);
 /** A manifest of the base as an overlay makes it. */
-const withPatches = (folder: string, base: Manifest): Manifest =>
+const withPatches = <Kind extends Manifest>(folder: string, base: Kind): Kind =>
   kustomizationOf(folder)
     .patches.filter(({ target }) => target.kind === base.kind)
     .reduce((made, { patch }) => jsonPatched(made, parse(patch) as JsonPatch), base);
-/** The StatefulSet as the overlay makes it of a base. */
-const commanded = (base: StatefulSet): StatefulSet =>
-  overlay.patches.reduce((made, { patch }) => jsonPatched(made, parse(patch) as JsonPatch), base);
+/** The StatefulSet with the keys from a command. */
+const commanded = (base: StatefulSet): StatefulSet => withPatches(OVERLAY, base as StatefulSet & Manifest);
 
 const scratch = testDirectory();
 
@@ -183,11 +181,10 @@ describe('the Kubernetes manifests', { timeout: 300_000 }, () => {
     const base = find('StatefulSet') as StatefulSet;
 
     it('are what the API takes, and change the StatefulSet only', () => {
-      expect(overlay.resources.map((path) => join(OVERLAY, path))).toEqual([MANIFESTS]);
+      const { resources, patches } = kustomizationOf(OVERLAY);
+      expect(resources.map((path) => join(OVERLAY, path))).toEqual([MANIFESTS]);
       expect(readdirSync(OVERLAY)).toEqual(['kustomization.yaml']);
-      expect(overlay.patches.map(({ target }) => target)).toEqual([
-        { kind: 'StatefulSet', name: 'rekeycast' },
-      ]);
+      expect(patches.map(({ target }) => target)).toEqual([{ kind: 'StatefulSet', name: 'rekeycast' }]);
       expect(base.metadata!.name).toBe('rekeycast');
       expect(check([commanded(base) as Manifest])).toBe('');
     });

@@ -19,7 +19,7 @@ interface Status {
 }
 
 /** Loaded into a server by NODE_OPTIONS: see there. */
-export const DYING_WORKER = new URL('./dying-worker.mjs', import.meta.url).href;
+export const FAULTY_WORKER = new URL('./faulty-worker.mjs', import.meta.url).href;
 
 /** A server with so many workers, which lives as long as the test. */
 export async function startServer(

@@ -1,11 +1,12 @@
 import { rmdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Config, LAST_PORT } from '../../config.ts';
+import type { Config } from '../../config.ts';
 import { RekeycastError } from '../../errors.ts';
 import { IDENTITY_ANCHOR, IDENTITY_FILE, PREVIOUS_FILE } from '../../snapshot/identity-file.ts';
 import { MEDIA_ANCHOR, MEDIA_FILE } from '../../snapshot/media-file.ts';
 import { foreignFolders, workerFolder, workerNumbers } from '../../snapshot/worker-folders.ts';
 import { errorCode, type FileSystem, nodeFileSystem } from '../../util/file-system.ts';
+import { LAST_PORT } from '../../util/setting.ts';
 
 /** Workers that are to run: as many as are wanted, and those of an earlier process that have left something. */
 export function workersToRun(

@@ -5,7 +5,7 @@ import { ASK_INTERVAL, HANGS_AFTER } from '../../../src/server/workers/watchdog.
 import { makePipe } from '../../support/pipe.ts';
 import { testDirectory } from '../../support/test-directory.ts';
 import { elapse, until } from '../../support/wait.ts';
-import { broadcasting, comeBack, DYING_WORKER, startServer, statusOf } from '../../support/worker-server.ts';
+import { broadcasting, comeBack, FAULTY_WORKER, startServer, statusOf } from '../../support/worker-server.ts';
 
 const root = testDirectory();
 
@@ -14,7 +14,7 @@ describe('a server with workers', { timeout: 180_000 }, () => {
     'ends when one of them hangs (%s), says how long it has not answered until then, and the next process has everybody',
     async (how) => {
       const [fault, pipe] = [join(root.path, 'fault'), join(root.path, 'pipe')];
-      const server = await startServer(2, { NODE_OPTIONS: `--import=${DYING_WORKER}`, DIE_AT: fault });
+      const server = await startServer(2, { NODE_OPTIONS: `--import=${FAULTY_WORKER}`, FAULT_AT: fault });
       const pages = await broadcasting(server, 2);
       if (how !== 'turn in circles') makePipe(pipe);
       writeFileSync(fault, how === 'turn in circles' ? how : pipe);

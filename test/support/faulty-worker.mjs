@@ -1,10 +1,10 @@
-/** Loaded into a server before its own program: its worker 1 ends when the file lies there that DIE_AT names, or hangs, as it says there. */
+/** Loaded into a server before its own program: its worker 1 ends, or hangs, as the file says that FAULT_AT names, when it lies there. */
 import { openSync, readFileSync } from 'node:fs';
 import { isMainThread, workerData } from 'node:worker_threads';
 
 if (!isMainThread && workerData?.number === 1)
   setInterval(() => {
-    const how = orderAt(process.env.DIE_AT);
+    const how = orderAt(process.env.FAULT_AT);
     if (how === 'die') throw new Error('a fault of the program');
     while (how === 'turn in circles');
     // As with a disk that does not answer: nobody ever writes to this pipe.
