@@ -14,7 +14,7 @@ import { answerOf, startPart } from './part.ts';
 import { writeSection } from './report.ts';
 import type { LoadOrder, PageReport } from './resume-load.ts';
 import { machine } from './table.ts';
-import { processorTimeOf, systemNow } from './times.ts';
+import { processorTimeOf, systemNow, timesOf } from './times.ts';
 
 /**
  * What a restart costs a room of one, a hundred and a thousand viewers: `kill -9`, half a second without a server, a new process. Pages over real sockets, in
@@ -22,8 +22,10 @@ import { processorTimeOf, systemNow } from './times.ts';
  */
 
 const USAGE = `usage: npm run bench:resume -- [--viewers <n,n,...>] [--repeat <n>] [--far <viewers>] [--down <ms>] [--quick] [--write]`;
-/** Between two restarts: what the one before has cost is over. */
+/** Behind a restart: what it has cost is over. */
 const SETTLE_MS = 3_500;
+/** For so long it is then looked at what the server takes anyway, before the next restart. */
+const STEADY_MS = 1_500;
 const PATIENCE_MS = 120_000;
 const FRAME_MS = 33;
 const RTT_MS = 100;
@@ -58,6 +60,10 @@ interface Restart {
   readonly backToAllRekeyed: number;
   readonly handshakesPerSecond: number;
   readonly handshakesPerCoreSecond: number;
+  /** Of the server for each handshake: of all threads, of the one that does the handshakes, and of that without what it takes anyway (media, reports, snapshots). */
+  readonly processorTime: number;
+  readonly mainThreadTime: number;
+  readonly ownTime: number;
   readonly staleSinceOffer: readonly number[];
   readonly staleSinceSpawn: readonly number[];
   readonly loopDelay: number;
@@ -95,6 +101,13 @@ const QUANTITIES: readonly Quantity[] = [
     unit: '',
     of: each((one) => one.handshakesPerCoreSecond),
     most: true,
+  },
+  { what: 'processor time of a handshake, all threads', unit: 'ms', of: each((one) => one.processorTime) },
+  { what: '— of the main thread', unit: 'ms', of: each((one) => one.mainThreadTime) },
+  {
+    what: '— less what media, reports and snapshots take of it a moment later',
+    unit: 'ms',
+    of: each((one) => one.ownTime),
   },
   {
     what: 'offer → stale keys destroyed, p50',
@@ -221,8 +234,8 @@ async function measure(viewers: number, delayMs: number): Promise<Restart[]> {
     const audience = await load(['--role', 'viewers', '--count', String(viewers), ...all, ...at]);
     loads.push(audience);
     const restarts: Restart[] = [];
+    await elapse(SETTLE_MS);
     for (let i = 0; i < repeatsFor(viewers); i++) {
-      await elapse(SETTLE_MS);
       restarts.push(await measureOne(server, [source, audience], viewers, udp !== undefined));
     }
     // A profile is written by who ends by itself.
@@ -249,7 +262,7 @@ async function measureOne(
   const spawnedAt = systemNow();
   const run = server.spawn();
   await server.ready();
-  const cpuBefore = processorTimeOf(run.pid);
+  const before = usageOf(run.pid);
   const backAt = systemNow();
   await Promise.all(loads.map((child) => ask(child, 'come-back')));
   const reports = await until(
@@ -264,13 +277,15 @@ async function measureOne(
     PATIENCE_MS,
     viewers > 100 ? 100 : 20,
   );
-  const cpu = processorTimeOf(run.pid) - cpuBefore;
+  const used = usedSince(before, run.pid);
   if (far) await elapse(OBSERVED_MS);
   await until(
     'the last old key is destroyed',
     () => server.events('stale-keys-destroyed').length > seen + viewers,
   );
   const last = Math.max(...reports.map(({ rekeyedAt }) => rekeyedAt!));
+  const steady = await steadyUse(run.pid);
+  const ofEach = (time: number): number => time / 1e6 / (viewers + 1);
   const [, ...audience] = (await Promise.all(loads.map((child) => ask<PageReport[]>(child, 'look')))).flat();
   const first = audience.map(({ firstPacketAt }) => firstPacketAt ?? Number.NaN);
   const stale = server
@@ -283,7 +298,10 @@ async function measureOne(
     spawnToAllRekeyed: last - spawnedAt,
     backToAllRekeyed: last - backAt,
     handshakesPerSecond: ((viewers + 1) * 1_000) / (last - backAt),
-    handshakesPerCoreSecond: ((viewers + 1) * 1e9) / cpu,
+    handshakesPerCoreSecond: ((viewers + 1) * 1e9) / used.all,
+    processorTime: ofEach(used.all),
+    mainThreadTime: ofEach(used.main),
+    ownTime: ofEach(used.main - (steady.main / steady.elapsed) * used.elapsed),
     staleSinceOffer: stale.map(({ sinceOfferMs }) => sinceOfferMs).filter((ms) => typeof ms === 'number'),
     staleSinceSpawn: stale.map(({ time }) => Number(time) - run.spawnedAtWall),
     loopDelay: await longestDelay(server),
@@ -294,6 +312,31 @@ async function measureOne(
         )
       : [],
   };
+}
+
+/** Nanoseconds on a processor up to now, and when that is in milliseconds. */
+interface Usage {
+  readonly all: number;
+  readonly main: number;
+  readonly elapsed: number;
+}
+
+function usageOf(pid: number): Usage {
+  const main = timesOf(pid).find(([task]) => task === String(pid))?.[1].ran ?? Number.NaN;
+  return { all: processorTimeOf(pid), main, elapsed: systemNow() };
+}
+
+function usedSince(before: Usage, pid: number): Usage {
+  const now = usageOf(pid);
+  return { all: now.all - before.all, main: now.main - before.main, elapsed: now.elapsed - before.elapsed };
+}
+
+/** What the server takes with all keys in place, when what the restart has cost is over. */
+async function steadyUse(pid: number): Promise<Usage> {
+  await elapse(SETTLE_MS);
+  const before = usageOf(pid);
+  await elapse(STEADY_MS);
+  return usedSince(before, pid);
 }
 
 /** The bound of the bucket in which the longest one lies. */
