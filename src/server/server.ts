@@ -12,12 +12,7 @@ import { hostname } from 'node:os';
 import type { Config } from '../config.ts';
 import { candidateAddresses } from '../config.ts';
 import { RekeycastError } from '../errors.ts';
-import {
-  type AdminRequest,
-  type AdminResponse,
-  adminSocketPath,
-  type HandoverRequest,
-} from '../keyring/admin-protocol.ts';
+import { type AdminResponse, adminSocketPath } from '../keyring/admin-protocol.ts';
 import { type Logger, undisturbed } from '../log.ts';
 import { EventLoopDelay } from '../observability/event-loop.ts';
 import { writeExposition } from '../observability/exposition.ts';
@@ -34,6 +29,7 @@ import { type Millis, monotonicNow, wallNow } from '../util/clock.ts';
 import { countUnder } from '../util/counters.ts';
 import { secureRandom } from '../util/rng.ts';
 import { Secret } from '../util/secret.ts';
+import { AdminDesk, ENDING, type Order } from './admin-desk.ts';
 import { AuditTrail } from './audit-trail.ts';
 import { Broadcast } from './broadcast.ts';
 import type { BroadcastEvent } from './broadcast-io.ts';
@@ -78,24 +74,6 @@ import { Switchboard } from './workers/switchboard.ts';
 const CERTIFICATE_CHECK_INTERVAL: Millis = 60_000;
 /** Names of folders in one line of the log. */
 const MAX_FOLDERS_SAID = 10;
-
-type Order = Exclude<AdminRequest, HandoverRequest>;
-
-const KEPT_SOCKETS: AdminResponse = {
-  ok: false,
-  error:
-    'its ports belong to the service manager, which keeps what arrives while it is restarted: restart the unit instead',
-};
-
-const ENDING = {
-  ok: false,
-  error: 'the server is about to end. Nothing was changed; ask again when it is gone, or the next one runs',
-} as const satisfies AdminResponse;
-
-const HANGING_DISK = {
-  ok: false,
-  error: `the disk under STATE_DIR has taken no identity for ${DISK_PATIENCE_MS / 1_000} s: this server goes on, and nothing was changed`,
-} as const satisfies AdminResponse;
 
 /** How often a server that drains looks who is left. */
 const DRAIN_CHECK_INTERVAL: Millis = 100;
@@ -175,10 +153,8 @@ class Server implements RunningServer {
   #shutdown: Promise<void> | undefined;
   readonly #demo: DemoDesk | undefined;
   readonly #drain = new Drain(() => this.#countSessions());
-  #handingOver = false;
   readonly #handedOver = deferred<void>();
-  /** What operators have asked for and what is not done yet. */
-  readonly #orders = new Set<Promise<unknown>>();
+  readonly #desk: AdminDesk;
   readonly #intervals: NodeJS.Timeout[] = [];
 
   constructor(
@@ -195,6 +171,16 @@ class Server implements RunningServer {
     this.#origins = new KnownOrigins(config.publicOrigins, hostname());
     this.#relaysFor = config.turn && openTurn(config.turn);
     this.#demo = demo && this.#openDemo(demo);
+    this.#desk = new AdminDesk({
+      log,
+      keepsSockets: inherited.udp !== undefined || inherited.tcp !== undefined,
+      alwaysFresh: config.handoff === 'fresh',
+      isEnding: () => this.#shutdown !== undefined,
+      perform: (order) => this.#perform(order),
+      renewKeys: (isGivenUp) => this.#renewKeys(isGivenUp),
+      settle: () => this.#settle(),
+      letGo: (since) => this.#letGo(since),
+    });
   }
 
   get port(): number {
@@ -353,7 +339,7 @@ class Server implements RunningServer {
 
   /** What was ordered is done, and the identity on disk is as new as can be, or the disk hangs. Media goes on meanwhile. */
   async #settle(): Promise<'settled' | 'disk-hangs'> {
-    const written = Promise.allSettled(this.#orders).then(() => this.#identity.written());
+    const written = this.#desk.settled().then(() => this.#identity.written());
     if (!(await within(written, DISK_PATIENCE_MS))) return 'disk-hangs';
     const workers = this.#crew?.settle();
     await within(this.#identity.flush(), FLUSH_PATIENCE_MS);
@@ -454,9 +440,7 @@ class Server implements RunningServer {
     const { stateDir } = this.#config;
     const { runtimeDir } = this.#storage;
     const adminSocket = adminSocketPath(stateDir, runtimeDir);
-    this.#admin = await AdminSocket.listen(adminSocket, (request, gone) =>
-      request.command === 'handover' ? this.#handOver(request, gone) : this.#order(request),
-    );
+    this.#admin = await AdminSocket.listen(adminSocket, (request, gone) => this.#desk.handle(request, gone));
     this.#announced = announceServer(stateDir, { adminSocket, runtimeDir });
   }
 
@@ -594,10 +578,8 @@ class Server implements RunningServer {
           { event: 'certificate-not-replaced', err: error },
           'the certificate is older than CERT_MAX_AGE and could not be replaced: the old one stays in use',
         ),
-      )
-      // It writes, as an order does: nothing may be written when the directories are another server's.
-      .finally(() => this.#orders.delete(look));
-    this.#orders.add(look);
+      );
+    void this.#desk.track(look);
   }
 
   async #firstIdentity(): Promise<Pick<IdentitySnapshot, 'certificate' | 'tokenKey'>> {
@@ -644,53 +626,8 @@ class Server implements RunningServer {
     );
   }
 
-  /** A shutdown waits for what was asked before it. */
-  async #order(request: Order): Promise<AdminResponse> {
-    if ((this.#shutdown !== undefined || this.#handingOver) && request.command !== 'status') return ENDING;
-    const order = this.#handleAdmin(request);
-    this.#orders.add(order);
-    try {
-      return await order;
-    } finally {
-      this.#orders.delete(order);
-    }
-  }
-
-  /** To another server, which is warm. Whoever hangs up before the end has changed nothing. */
-  async #handOver({ fresh, sockets }: HandoverRequest, gone: AbortSignal): Promise<AdminResponse> {
-    if (this.#shutdown !== undefined || this.#handingOver) return ENDING;
-    const { udp, tcp } = this.#inherited;
-    if (!sockets && (udp !== undefined || tcp !== undefined)) return KEPT_SOCKETS;
-    this.#handingOver = true;
-    try {
-      this.#log.info({ event: 'handing-over', fresh: fresh || this.#config.handoff === 'fresh' });
-      const since = fresh || this.#config.handoff === 'fresh' ? await this.#rekeyFirst(gone) : undefined;
-      const settled = await this.#settle();
-      if (settled === 'disk-hangs' && !gone.aborted && this.#shutdown === undefined) {
-        this.#log.error({ event: 'handover-cancelled' }, HANGING_DISK.error);
-        return HANGING_DISK;
-      }
-      if (gone.aborted || this.#shutdown !== undefined) {
-        this.#log.warn(
-          { event: 'handover-cancelled' },
-          'whoever was to take over has gone: nothing has changed',
-        );
-        return ENDING;
-      }
-      if (since !== undefined) this.#broadcast.writeOnlySince(since);
-      const released = this.#release(DISK_PATIENCE_MS, since !== undefined);
-      // The next server does not wait for a line in a log.
-      this.#shutdown = released.then(() => this.#closeAudit());
-      await released;
-      this.#handedOver.resolve();
-      return { ok: true, pid: process.pid };
-    } finally {
-      this.#handingOver = false;
-    }
-  }
-
-  /** New keys for everybody. Gives the time since when there are none but these, but for those whose pages are away or too slow. */
-  async #rekeyFirst(gone: AbortSignal): Promise<Millis> {
+  /** Gives the time since when there are no keys but new ones, but for those whose pages are away or too slow. */
+  async #renewKeys(isGivenUp: () => boolean): Promise<Millis> {
     const since = monotonicNow();
     this.#run((now) => this.#broadcast.rekeyAll(now));
     let others = this.#crew !== undefined;
@@ -702,12 +639,21 @@ class Server implements RunningServer {
       () => undefined,
     );
     const isOver = (): boolean =>
-      gone.aborted ||
-      this.#shutdown !== undefined ||
+      isGivenUp() ||
       (this.#broadcast.isRekeyedSince(since) && !others) ||
       monotonicNow() > since + FRESH_PATIENCE;
     while (!isOver()) await elapsed(FRESH_CHECK_INTERVAL);
     return since;
+  }
+
+  /** To another server. */
+  async #letGo(since: Millis | undefined): Promise<void> {
+    if (since !== undefined) this.#broadcast.writeOnlySince(since);
+    const released = this.#release(DISK_PATIENCE_MS, since !== undefined);
+    // The next server does not wait for a line in a log.
+    this.#shutdown = released.then(() => this.#closeAudit());
+    await released;
+    this.#handedOver.resolve();
   }
 
   /** A second one joins the first. */
@@ -725,7 +671,7 @@ class Server implements RunningServer {
     return this.#broadcast.sessionCount;
   }
 
-  async #handleAdmin({ command }: Order): Promise<AdminResponse> {
+  async #perform({ command }: Order): Promise<AdminResponse> {
     switch (command) {
       case 'drain':
         this.#beginDrain();
