@@ -6,6 +6,8 @@ import { type Millis, monotonicNow } from './clock.ts';
 const SETTLE: Millis = 500;
 /** Where there is much to look through, it takes no more than this part of the time. */
 const LARGEST_SHARE = 1 / 15;
+/** More than there are threads: each of the others takes the flag back once. */
+const TRIES = 100;
 
 let timer: NodeJS.Timeout | undefined;
 let collect: (() => void) | undefined;
@@ -31,10 +33,15 @@ export function collectSoon(collected: () => void): void {
   timer.unref();
 }
 
+/** V8's flags are the whole process's: a worker that does the same may take this one back before the context is made, which then has no collector. */
 function exposeCollector(): () => void {
-  setFlagsFromString('--expose-gc');
-  const found = runInNewContext('gc') as () => void;
+  let found: (() => void) | undefined;
+  for (let tries = 0; found === undefined && tries < TRIES; tries++) {
+    setFlagsFromString('--expose-gc');
+    found = runInNewContext('globalThis.gc') as (() => void) | undefined;
+  }
   // Code that is kept for the next start is good for a V8 of the same flags only.
   setFlagsFromString('--no-expose-gc');
+  if (found === undefined) throw new Error('V8 does not expose its collector');
   return found;
 }
