@@ -75,6 +75,11 @@ export class History {
     return found;
   }
 
+  /** The lowest index of what was sent at this time or later. */
+  firstSince(time: Millis, now: Millis): number | undefined {
+    return this.from(0, now).find(({ sentAt }) => sentAt >= time)?.media.index;
+  }
+
   /** Forgets what is too old. */
   prune(now: Millis): void {
     this.#oldest = Math.max(this.#oldest, this.#newest - this.#capacity + 1);

@@ -57,6 +57,8 @@ const REPORT_INTERVAL_MS = 1000;
 /** Media that pauses for longer does not flow. */
 const FLOWING_SPAN_MS = 1000;
 const FIRST_REPORT_MS = 500;
+/** What has left so long before a re-key offer may come behind it: media and signaling wait in different queues, and take different ways. */
+const REKEY_OVERLAP_MS = 200;
 /** What one viewer is sent again behind a re-key, at most. */
 const MAX_RESENT = 512;
 /** Keeps a NACK below an MTU even where no two numbers are near each other. */
@@ -210,10 +212,15 @@ export class Room {
    * The viewer's re-key offer leaves now: what is sent from here on may reach it under keys it no longer has. `served`: it has those that were sent
    * under until now. Else all that history holds will be sent again: behind a restart, what may have gone out under keys of before.
    */
-  consumerRekeyStarted(id: string, served: boolean): void {
+  consumerRekeyStarted(id: string, served: boolean, now: Millis): void {
     const consumer = this.#consumers.get(id);
     if (consumer === undefined || !(consumer.fresh || served)) return;
-    consumer.marks ??= new Map(this.#routers.map((router) => [router.ssrc, router.nextIndex]));
+    consumer.marks ??= new Map(
+      this.#routers.map(({ ssrc, history, nextIndex }) => [
+        ssrc,
+        history.firstSince(now - REKEY_OVERLAP_MS, now) ?? nextIndex,
+      ]),
+    );
   }
 
   /** The broadcaster has fresh keys: what was lost meanwhile is asked for at once, before its next packet shows what that is. */

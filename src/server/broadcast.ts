@@ -711,7 +711,7 @@ export class Broadcast {
         this.#forwarding.takeRtcp(output.connection, output.packet, now);
         break;
       case 'rekey-started':
-        this.#forwarding.rekeyStarted(output.connection, output.served);
+        this.#forwarding.rekeyStarted(output.connection, output.served, now);
         break;
       case 'keyed':
         this.#handleKeyed(output.connection, now);

@@ -71,8 +71,8 @@ export class Forwarding {
   }
 
   /** What goes out from here on is sent again under the new keys. */
-  rekeyStarted({ id, role }: Connection, served: boolean): void {
-    if (role === 'viewer') this.#options.room.consumerRekeyStarted(id, served);
+  rekeyStarted({ id, role }: Connection, served: boolean, now: Millis): void {
+    if (role === 'viewer') this.#options.room.consumerRekeyStarted(id, served, now);
   }
 
   keyed({ id, role }: Connection, now: Millis): void {

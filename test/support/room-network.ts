@@ -88,7 +88,7 @@ export class RoomNetwork {
 
   /** In place: the offer leaves, half a round trip later the viewer drops its keys, another half and the server has the new ones. */
   rekeyViewer(viewer: ViewerModel, half: number): void {
-    this.room.consumerRekeyStarted(viewer.id, true);
+    this.room.consumerRekeyStarted(viewer.id, true, this.now);
     this.at(this.now + half, () => {
       viewer.epoch++;
     });

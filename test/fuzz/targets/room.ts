@@ -143,7 +143,7 @@ class WatchedRoom {
         this.#room.setProducer(reader.u8() === 0 ? undefined : PRODUCER);
         break;
       case OP.rekey:
-        this.#room.consumerRekeyStarted(CONSUMERS[0]!, reader.u8() % 2 === 0);
+        this.#room.consumerRekeyStarted(CONSUMERS[0]!, reader.u8() % 2 === 0, this.#now);
         this.#room.producerRekeyed(this.#now);
         break;
     }

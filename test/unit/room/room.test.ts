@@ -370,7 +370,8 @@ describe('a re-key of a viewer', () => {
   it('sends again what went out since the offer, oldest first, as the same bytes, then live goes on', () => {
     room.addConsumer('v', now);
     stream(10, 14);
-    room.consumerRekeyStarted('v', true);
+    now += 201;
+    room.consumerRekeyStarted('v', true, now);
     const sent = new Map<number, Uint8Array>();
     for (let sequence = 15; sequence <= 20; sequence++) {
       for (const output of sendVideo({ sequence }))
@@ -385,9 +386,20 @@ describe('a re-key of a viewer', () => {
     expect(sends(drain(room)).length).toBe(12);
   });
 
+  it('sends again what went out shortly before the offer, too: it may come behind that, to a browser that has the keys no more', () => {
+    room.addConsumer('v', now);
+    stream(10, 11);
+    now += 1;
+    const late = stream(12, 13);
+    now += 200;
+    room.consumerRekeyStarted('v', true, now);
+    room.consumerKeyed('v', now);
+    expect(sends(drain(room)).map(({ index }) => index)).toEqual(late);
+  });
+
   it('sends both streams in the order in which they went out', () => {
     room.addConsumer('v', now);
-    room.consumerRekeyStarted('v', true);
+    room.consumerRekeyStarted('v', true, now);
     for (let i = 0; i < 5; i++) {
       now += 10;
       room.handleProducerRtp('a', videoPacket({ sequence: i, keyframe: i === 0 }), now);
@@ -402,7 +414,7 @@ describe('a re-key of a viewer', () => {
 
   it('does not send twice what is still waiting to go out', () => {
     room.addConsumer('v', now);
-    room.consumerRekeyStarted('v', true);
+    room.consumerRekeyStarted('v', true, now);
     room.handleProducerRtp('a', videoPacket({ sequence: 10, keyframe: true }), now);
     room.consumerKeyed('v', now);
     const outputs = drain(room);
@@ -426,7 +438,8 @@ describe('a re-key of a viewer', () => {
     // It joins: a keyframe is made for it, and nothing is sent again.
     const joined = drain(room);
     expect([sends(joined), plis(joined)]).toMatchObject([[], [{}]]);
-    room.consumerRekeyStarted('v', true);
+    now += 201;
+    room.consumerRekeyStarted('v', true, now);
     const [index] = stream(15, 15);
     room.consumerKeyed('v', now);
     expect(sends(drain(room)).map((sent) => sent.index)).toEqual([index]);
@@ -498,7 +511,8 @@ describe('a room in the next process', () => {
     revive(room.capture());
     room.addConsumer('stale', now, { resumed: true });
     for (let sequence = 11; sequence < 100; sequence++) sendVideo({ sequence });
-    room.consumerRekeyStarted('stale', served);
+    now += 201;
+    room.consumerRekeyStarted('stale', served, now);
     sendVideo({ sequence: 100 });
     room.consumerKeyed('stale', now);
     const resent = sends(drain(room)).map(({ index }) => index);

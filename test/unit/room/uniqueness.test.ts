@@ -135,7 +135,7 @@ class Server {
         this.#contexts.set(VIEWERS[step.viewer]!, new Set());
         return;
       case 'rekey':
-        room.consumerRekeyStarted(VIEWERS[step.viewer]!, step.served);
+        room.consumerRekeyStarted(VIEWERS[step.viewer]!, step.served, now);
         return;
       case 'rekeyed':
         if (!this.#contexts.has(VIEWERS[step.viewer]!)) return;

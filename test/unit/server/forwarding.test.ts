@@ -113,7 +113,7 @@ describe('forwarding', () => {
     const { forwarding, connect, receivers } = open();
     const broadcaster = connect('b', 1, 'broadcaster');
     const viewer = connect('v', 1, 'viewer');
-    forwarding.rekeyStarted(viewer, true);
+    forwarding.rekeyStarted(viewer, true, 0);
     forwarding.takeRtp(broadcaster, frame(1), 0);
     forwarding.drain(0);
     forwarding.keyed(viewer, 0);
