@@ -47,8 +47,7 @@ export class MissingPackets {
 
   /** Whether an answer to a request may bring this packet. */
   has(extended: number): boolean {
-    const { first = 0, end = 0 } = this.#presumed ?? {};
-    return this.#missing.has(extended) || (extended >= first && extended < end);
+    return this.#missing.has(extended) || this.#isPresumed(extended);
   }
 
   /** The numbers in [first, end) were passed over. The oldest make place where there are too many. */
@@ -68,9 +67,8 @@ export class MissingPackets {
    * So many numbers from `first` on may have been used by a source that had no keys. They are asked for once, before anything shows which of them
    * there are: who has not used one ignores it, and the others come a round trip sooner. Up to {@link shown}.
    */
-  presume(first: number, count: number, now: Millis): void {
+  presume(first: number, count: number): void {
     this.#presumed = { first, end: first + count, askedAt: undefined };
-    this.#next = now;
   }
 
   /** The source goes on: from here on it shows by its numbers what is missing. */
@@ -148,10 +146,14 @@ export class MissingPackets {
 
   /** Of a number that was asked for before it was known to be missing, and whose answer may be on its way. */
   #askedAhead(extended: number, now: Millis): Missing | undefined {
-    const { first = 0, end = 0, askedAt } = this.#presumed ?? {};
-    if (askedAt === undefined || extended < first || extended >= end) return undefined;
+    const askedAt = this.#presumed?.askedAt;
+    if (askedAt === undefined || !this.#isPresumed(extended)) return undefined;
     const nextAt = askedAt + this.#interval();
     return now < nextAt ? { since: askedAt, tries: 1, nextAt, settled: false } : undefined;
+  }
+
+  #isPresumed(extended: number): boolean {
+    return this.#presumed !== undefined && extended >= this.#presumed.first && extended < this.#presumed.end;
   }
 
   #interval(): Millis {

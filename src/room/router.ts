@@ -159,9 +159,9 @@ export class StreamRouter {
     const extended = packet && source?.missingNumber(packet.sequenceNumber, retransmissionSsrc);
     if (packet === undefined || source === undefined || extended === undefined)
       return { kind: 'drop', reason: 'unexpectedRetransmission' };
-    // It was asked for before anything showed that there is such a number: those before it are missing, too.
     const before = source.highest;
     source.unwrap(packet.sequenceNumber);
+    // Where it was asked for ahead, it is the first to show that there are such numbers: those before it are missing, too.
     if (before !== undefined && extended > before) source.missing.add(before + 1, extended, now);
     source.missing.arrived(extended, true, now);
     return this.#forward(source, extended, packet, true, now);
@@ -182,7 +182,7 @@ export class StreamRouter {
     this.#hurry(now);
     const { highest, resumed, missing } = this.#source ?? {};
     if (highest === undefined || resumed === true || !this.isActive(now, REPAIRABLE.span)) return;
-    missing?.presume(highest + 1, PRESUMED_LOST, now);
+    missing?.presume(highest + 1, PRESUMED_LOST);
   }
 
   /** The stream's timestamp at `now`: by the producer's clock where it is known, else by its newest packet. */
