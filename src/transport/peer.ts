@@ -303,7 +303,7 @@ export class Peer {
       this.#changed();
       if (this.#dtls === undefined) this.#startHandshake(now);
       else {
-        this.#dtls.wayChanged(now);
+        this.#dtls.pathChanged(now);
         this.#drainDtls();
       }
     }

@@ -163,21 +163,21 @@ describe('a repeated hello', () => {
   it('is sent at once where it takes another way, before the server is heard', () => {
     const { client, server } = makePair(identities, { options: { helloInterval: 20 } });
     const first = client.pollOutput();
-    client.wayChanged(5);
+    client.pathChanged(5);
     expect(client.pollOutput()).toEqual(first);
     expect(client.nextTimeout()).toBe(25);
     if (first?.kind === 'transmit') server.handleDatagram(first.datagram, 10);
     for (let flight = server.pollDatagram(); flight !== undefined; flight = server.pollDatagram())
       client.handleDatagram(flight, 10);
     while (client.pollOutput() !== undefined);
-    client.wayChanged(15);
+    client.pathChanged(15);
     expect(client.pollOutput()).toBeUndefined();
   });
 
   it('takes no other way at once where no interval is asked for: it would be another record', () => {
     const { client } = makePair(identities, {});
     client.pollOutput();
-    client.wayChanged(5);
+    client.pathChanged(5);
     expect(client.pollOutput()).toBeUndefined();
     expect(client.nextTimeout()).toBe(FIRST_RETRANSMIT_MS);
   });

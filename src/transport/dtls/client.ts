@@ -151,8 +151,8 @@ export class DtlsClient {
     if (this.#step.at === 'server-hello') this.#timer.slowDown(now);
   }
 
-  /** What is sent takes another way from now on: the ClientHellos that took the one before may have gone nowhere, and the next may be far off. */
-  wayChanged(now: Millis): void {
+  /** What is sent goes to another address from now on: the ClientHellos that went to the one before may be lost, and the next may be far off. */
+  pathChanged(now: Millis): void {
     // As the identical datagram it costs a server nothing that has it already.
     if (this.#step.at !== 'server-hello' || this.#options.helloInterval === undefined) return;
     this.#retransmit();
