@@ -60,7 +60,7 @@ export type SessionOutput =
   | {
       readonly kind: 'rekey-started';
       readonly connection: Connection;
-      /** The browser has the keys that were sent under until now. */
+      /** The browser has the keys that were sent under until now, and every stream could be. */
       readonly served: boolean;
     }
   /** Fresh keys. */

@@ -313,9 +313,10 @@ export class Session {
     const connection = this.#current!;
     this.#closeConnection('next');
     connection.epoch = nextEpoch(connection.epoch, this.#position?.epoch ?? connection.epoch);
-    const { keyEpoch } = connection.peer;
-    const served =
+    const { keyEpoch, lacksStreams } = connection.peer;
+    const hasKeys =
       keyEpoch !== undefined && this.#position?.settled === true && this.#position.epoch === keyEpoch;
+    const served = hasKeys && !lacksStreams;
     this.#outputs.push({ kind: 'rekey-started', connection, served });
     this.#offer(connection, 'rekey', reason, this.#options.createCredentials(), now);
   }

@@ -1,8 +1,10 @@
 import { afterEach, describe, expect, it } from 'vitest';
+import { isKeyframeStart } from '../../src/room/keyframe.ts';
+import { parseRtp } from '../../src/rtp/packet.ts';
 import { toHex } from '../../src/util/bytes.ts';
 import { expectSeen, type OnAirOptions, onAir, seenBy, type Three } from '../support/on-air.ts';
 import type { VirtualBrowser } from '../support/virtual-browser.ts';
-import type { VirtualWorld } from '../support/virtual-world.ts';
+import { VirtualWorld } from '../support/virtual-world.ts';
 
 let world: VirtualWorld;
 afterEach(() => world.dispose());
@@ -235,6 +237,31 @@ describe('a broadcast over kill -9', () => {
     expect(missing).toEqual([]);
     expect(world.broadcast!.roomStats.resent).toBeGreaterThan(0);
   });
+
+  it.each([800, 2_000])(
+    'sends a viewer who was there before the broadcaster the keyframe of %d ms before its offer',
+    async (before) => {
+      world = await VirtualWorld.create({ seed: 1 });
+      await world.start();
+      const viewer = world.addBrowser();
+      viewer.admission = { right: 'view', until: undefined };
+      world.open(viewer);
+      expect(await world.run(10_000, () => viewer.current?.connected === true)).toBe(true);
+      world.kill();
+      await world.start();
+      // Nothing of a stream that has not begun under the keys of before can be sent under them.
+      const broadcaster = world.addBrowser();
+      world.open(broadcaster);
+      expect(await world.run(10_000, () => broadcaster.current?.connected === true)).toBe(true);
+      await world.run(before);
+      expect(seenBy(viewer)).toBe(0);
+      world.open(viewer);
+      await expectSeen(world, [viewer]);
+      expect(viewer.associations.length).toBe(2);
+      const packets = [...viewer.current!.received.values()].map((packet) => parseRtp(packet)!);
+      expect(packets.some(({ payloadType, payload }) => isKeyframeStart(payloadType, payload))).toBe(true);
+    },
+  );
 
   it('sends nothing again that went out before the offer under keys which the viewer had', async () => {
     const [broadcaster, viewer] = await broadcasting({ oneWay: 50 });

@@ -10,6 +10,7 @@ export class FakePeer {
   iceCredentials: IceCredentials;
   heardAt: Millis | undefined;
   keyEpoch: number | undefined;
+  lacksStreams = false;
   resumed = 0;
   staleUntil: Millis | undefined;
   closed = false;

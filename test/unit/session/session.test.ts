@@ -391,6 +391,14 @@ describe('a resume', () => {
     expect(started).toMatchObject([{ served }]);
   });
 
+  it('tells that not all could be read where a stream could not begin under the keys of before', () => {
+    create();
+    session.resume(RECORD, STALE, now);
+    peers[0]!.lacksStreams = true;
+    session.attach(AT_RECORD, now);
+    expect(drain().filter(({ kind }) => kind === 'rekey-started')).toMatchObject([{ served: false }]);
+  });
+
   it('tells that nothing could be read where the keys have ended before', () => {
     create();
     session.resume(RECORD, undefined, now);

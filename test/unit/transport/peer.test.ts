@@ -472,6 +472,18 @@ describe('contexts of an earlier process', () => {
     expect(kinds(drain())).toEqual(['rtp']);
   });
 
+  it('lack a stream that has not begun under them, once there is media of it', () => {
+    connect();
+    peer.sendContext!.protectRtp(rtpPacket(5), 5);
+    resume();
+    peer.sendContext!.protectRtp(rtpPacket(6), 6);
+    expect(peer.lacksStreams).toBe(false);
+    const other = rtpPacket(7);
+    other[8]! ^= 1;
+    expect(peer.sendContext!.protectRtp(other, 7)).toBeUndefined();
+    expect(peer.lacksStreams).toBe(true);
+  });
+
   it('end at their deadline and not before', () => {
     connect();
     resume(now + 5_000);
