@@ -168,7 +168,7 @@ export class Peer {
     return this.#contexts?.send;
   }
 
-  /** Under an earlier process's keys: whether there was media of a stream that has not begun under them, and so cannot any more. */
+  /** Under an earlier process's keys: whether there was media of a stream that has not begun under them, and so cannot any more. @internal */
   get lacksStreams(): boolean {
     return (this.#contexts?.send.drops.get('unknownStream') ?? 0) > 0;
   }

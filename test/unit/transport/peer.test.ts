@@ -5,7 +5,13 @@ import type { DtlsIdentity } from '../../../src/transport/dtls/client.ts';
 import { fingerprintOf } from '../../../src/transport/dtls/fingerprint.ts';
 import { createIceCredentials } from '../../../src/transport/ice/ice-lite.ts';
 import { bindingSuccess, parseStun, STUN_TYPE } from '../../../src/transport/ice/stun.ts';
-import { Peer, type PeerContexts, type PeerIdentity, type PeerOutput } from '../../../src/transport/peer.ts';
+import {
+  Peer,
+  type PeerContexts,
+  type PeerIdentity,
+  type PeerOutput,
+  type SendFloor,
+} from '../../../src/transport/peer.ts';
 import { SrtpReceiveContext } from '../../../src/transport/srtp/receive-context.ts';
 import { SrtpSendContext } from '../../../src/transport/srtp/send-context.ts';
 import { toHex } from '../../../src/util/bytes.ts';
@@ -16,7 +22,7 @@ import { testIdentity } from '../../support/dtls-identity.ts';
 import { DtlsTestServer, type ServerKnobs } from '../../support/dtls-server.ts';
 import { flipped } from '../../support/flipped.ts';
 import { seededRandom } from '../../support/seeded-rng.ts';
-import { copyOf, rtcpPacket, rtpPacket } from '../../support/srtp.ts';
+import { copyOf, rtcpPacket, rtpPacket, TEST_SSRC } from '../../support/srtp.ts';
 import { bindingRequest } from '../../support/stun.ts';
 
 const HERE: Address = { ip: '192.0.2.1', port: 1_000 };
@@ -173,10 +179,10 @@ const written = ({ epoch, send, receive }: PeerContexts): PeerContexts => ({
 });
 
 /** Another process takes this peer's identity and contexts. */
-function resume(deadline = now + 5_000): void {
+function resume(deadline = now + 5_000, floors: readonly SendFloor[] = []): void {
   const [identity, contexts] = [peer.captureIdentity()!, written(peer.captureContexts()!)];
   peer = createPeer(identity);
-  peer.resume(contexts, [], deadline);
+  peer.resume(contexts, floors, deadline);
   drain();
 }
 
@@ -475,12 +481,10 @@ describe('contexts of an earlier process', () => {
   it('lack a stream that has not begun under them, once there is media of it', () => {
     connect();
     peer.sendContext!.protectRtp(rtpPacket(5), 5);
-    resume();
-    peer.sendContext!.protectRtp(rtpPacket(6), 6);
+    resume(now + 5_000, [{ ssrc: TEST_SSRC, limit: 6 }]);
+    expect(peer.sendContext!.protectRtp(rtpPacket(6), 6)).toBeDefined();
     expect(peer.lacksStreams).toBe(false);
-    const other = rtpPacket(7);
-    other[8]! ^= 1;
-    expect(peer.sendContext!.protectRtp(other, 7)).toBeUndefined();
+    expect(peer.sendContext!.protectRtp(rtpPacket(7, TEST_SSRC + 1), 7)).toBeUndefined();
     expect(peer.lacksStreams).toBe(true);
   });
 
