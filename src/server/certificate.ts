@@ -1,5 +1,6 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import type { CertificateRecord } from '../snapshot/schema.ts';
+import type { DtlsIdentity } from '../transport/dtls/client.ts';
 import { bufferOf, toHex } from '../util/bytes.ts';
 import type { Millis, WallMillis } from '../util/clock.ts';
 import { type RandomSource, randomBytes } from '../util/rng.ts';
@@ -46,3 +47,9 @@ export const isOutdated = (record: CertificateRecord, maxAge: Millis, now: WallM
 /** The key as the handshake signs with it. */
 export const signingKey = (record: CertificateRecord): KeyObject =>
   createPrivateKey({ key: bufferOf(record.privateKey.bytes), format: 'der', type: 'pkcs8' });
+
+/** What a handshake shows, and signs with. */
+export const dtlsIdentity = (record: CertificateRecord): DtlsIdentity => ({
+  certificate: record.certificate,
+  privateKey: signingKey(record),
+});

@@ -27,6 +27,13 @@ export class EngineDriver {
     this.#options = options;
   }
 
+  /** Answers what has waited at the socket, and does what is due. */
+  start(): void {
+    const { broadcast, udp } = this.#options;
+    udp.receive((datagram, from) => this.run((now) => broadcast.handleDatagram(datagram, from, now)));
+    this.run((now) => broadcast.handleTimeout(now));
+  }
+
   /** One mutation, then everything that follows from it. */
   run(mutate: (now: Millis) => void): void {
     // The last snapshot is written: what changed now would be lost.

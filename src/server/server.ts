@@ -31,28 +31,21 @@ import { secureRandom } from '../util/rng.ts';
 import { Secret } from '../util/secret.ts';
 import { AdminDesk, ENDING, type Order } from './admin-desk.ts';
 import { AuditTrail } from './audit-trail.ts';
-import { Broadcast } from './broadcast.ts';
+import type { Broadcast } from './broadcast.ts';
 import type { BroadcastEvent } from './broadcast-io.ts';
-import { createCertificate, signingKey } from './certificate.ts';
+import { createCertificate, dtlsIdentity } from './certificate.ts';
 import { CertificateKeeper, describeCertificate } from './certificate-keeper.ts';
 import { DemoDesk, type DemoWorks } from './demo-desk.ts';
 import { Drain, type DrainEnd } from './drain.ts';
 import { EngineDriver } from './engine-driver.ts';
 import { identityWriter, mediaWriter, writeAnew, writeLast } from './engine-snapshots.ts';
+import { openEngine, tendEngine } from './engine-start.ts';
 import { Front } from './front.ts';
 import type { IdentityWriter } from './identity-writer.ts';
 import type { InheritedSockets } from './inherited-sockets.ts';
 import type { MediaWriter } from './media-writer.ts';
 import { collectOldKeys } from './old-keys.ts';
-import { quicken } from './quicken.ts';
-import {
-  DISK_PATIENCE_MS,
-  FLUSH_PATIENCE_MS,
-  FRESH_CHECK_INTERVAL,
-  FRESH_PATIENCE,
-  IDENTITY_REFRESH_INTERVAL,
-  MEDIA_WRITE_INTERVAL,
-} from './rhythm.ts';
+import { DISK_PATIENCE_MS, FLUSH_PATIENCE_MS, FRESH_CHECK_INTERVAL, FRESH_PATIENCE } from './rhythm.ts';
 import { serverFacts } from './server-facts.ts';
 import {
   claimStorage,
@@ -275,10 +268,7 @@ class Server implements RunningServer {
     [this.#udp] = await (this.#takeOver === undefined ? bind() : whenLetGo(bind));
     try {
       await this.#resume();
-      this.#udp.receive((datagram, from) =>
-        this.#run((now) => this.#broadcast.handleDatagram(datagram, from, now)),
-      );
-      this.#run((now) => this.#broadcast.handleTimeout(now));
+      this.#driver?.start();
       await this.#front.open({
         opened: (page, token, position) =>
           this.#run((now) => this.#switchboard.openPage(page, token, position, now)),
@@ -302,21 +292,17 @@ class Server implements RunningServer {
     this.#ready = !this.#drain.hasBegun;
     this.#openAdminHttp();
     this.#eventLoop.start();
-    this.#identity.request();
-    quicken({
+    tendEngine({
       broadcast: this.#broadcast,
       udp: this.#udp,
+      identity: this.#identity,
       sendPath: this.#config.sendPath,
       descriptor: udp?.fd,
       log: this.#log,
       isStopped: () => this.#stopped,
-    }).catch((error: unknown) => this.#log.error({ event: 'not-quickened', err: error }));
-    this.#every(MEDIA_WRITE_INTERVAL, () => {
-      this.#broadcast.adjustWall(wallNow() - monotonicNow());
-      this.#broadcast.refreshMedia(monotonicNow());
+      every: (interval, work) => this.#every(interval, work),
     });
     this.#front.watchTls((interval, work) => this.#every(interval, work));
-    this.#every(IDENTITY_REFRESH_INTERVAL, () => this.#identity.request());
     // Not before the media flows: making a certificate takes longer than the first packet.
     this.#lookAtCertificate();
     this.#every(CERTIFICATE_CHECK_INTERVAL, () => this.#lookAtCertificate());
@@ -597,33 +583,16 @@ class Server implements RunningServer {
     restored: IdentitySnapshot | undefined,
     media: MediaSnapshot | undefined,
   ): Broadcast {
-    const now = monotonicNow();
-    const writer = this.#media;
-    return new Broadcast(
-      {
-        certificate,
-        identity: { certificate: certificate.certificate, privateKey: signingKey(certificate) },
-        tokenKey,
-        instance,
-        ...(this.#crew === undefined ? {} : { place: 'leads' }),
-        rng: secureRandom,
-        candidates: candidateAddresses({ ...this.#config, host: this.#udp.host }, this.#udp.port),
-        videoCodecs: this.#config.videoCodecs,
-        srtpProfiles: this.#config.srtpProfiles,
-        staleKeyTtl: this.#config.staleKeyTtl,
-        sessionTtl: this.#config.sessionTtl,
-        rekeyInterval: this.#config.rekeyInterval,
-        mediaTtl: this.#config.mediaTtl,
-        relaysFor: this.#relaysFor,
-        maxSessions: this.#config.limits.sessions,
-        maxSessionsPerOwner: this.#config.limits.sessionsPerAddress,
-        wallOffset: wallNow() - now,
-        holdMedia: true,
-        ...(writer === undefined ? {} : { persistMedia: (snapshot) => writer.write(snapshot) }),
-      },
-      now,
-      restored === undefined ? undefined : { identity: restored, media },
-    );
+    const own = {
+      ...(this.#crew === undefined ? {} : { place: 'leads' as const }),
+      certificate,
+      tokenKey,
+      instance,
+      candidates: candidateAddresses({ ...this.#config, host: this.#udp.host }, this.#udp.port),
+      relaysFor: this.#relaysFor,
+      maxSessionsPerOwner: this.#config.limits.sessionsPerAddress,
+    };
+    return openEngine(this.#config, own, this.#media, restored && { identity: restored, media });
   }
 
   /** Gives the time since when there are no keys but new ones, but for those whose pages are away or too slow. */
@@ -729,7 +698,7 @@ class Server implements RunningServer {
     await this.#writeAnew({ certificate });
     // The next process shows it.
     if (this.#stopped) return;
-    const identity = { certificate: certificate.certificate, privateKey: signingKey(certificate) };
+    const identity = dtlsIdentity(certificate);
     this.#run((now) => this.#broadcast.replaceCertificate(certificate, identity, now));
     // A kill in between: the next server shows all of them its own.
     await this.#crew?.replaceCertificate(certificate);

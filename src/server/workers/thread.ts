@@ -10,27 +10,21 @@ import { FileSnapshotStore } from '../../snapshot/file-store.ts';
 import type { CertificateRecord, IdentitySnapshot } from '../../snapshot/schema.ts';
 import { ownFolder } from '../../snapshot/worker-folders.ts';
 import { UdpSocket } from '../../transport/socket.ts';
-import { type Millis, monotonicNow, wallNow } from '../../util/clock.ts';
+import { type Millis, monotonicNow } from '../../util/clock.ts';
 import { countUnder } from '../../util/counters.ts';
 import { nodeFileSystem } from '../../util/file-system.ts';
 import { secureRandom } from '../../util/rng.ts';
 import { Secret } from '../../util/secret.ts';
 import { loadSodium } from '../../util/sodium.ts';
-import { Broadcast } from '../broadcast.ts';
-import { signingKey } from '../certificate.ts';
+import type { Broadcast } from '../broadcast.ts';
+import { dtlsIdentity } from '../certificate.ts';
 import { EngineDriver } from '../engine-driver.ts';
 import { identityWriter, mediaWriter, writeAnew, writeLast } from '../engine-snapshots.ts';
+import { openEngine, tendEngine } from '../engine-start.ts';
 import type { IdentityWriter } from '../identity-writer.ts';
 import type { MediaWriter } from '../media-writer.ts';
 import { collectOldKeys } from '../old-keys.ts';
-import { quicken } from '../quicken.ts';
-import {
-  DISK_PATIENCE_MS,
-  FLUSH_PATIENCE_MS,
-  FRESH_CHECK_INTERVAL,
-  IDENTITY_REFRESH_INTERVAL,
-  MEDIA_WRITE_INTERVAL,
-} from '../rhythm.ts';
+import { DISK_PATIENCE_MS, FLUSH_PATIENCE_MS, FRESH_CHECK_INTERVAL } from '../rhythm.ts';
 import { elapsed, whenLetGo, within } from '../waiting.ts';
 import { follow, pollFollower, reportOf } from './follower.ts';
 import {
@@ -174,10 +168,7 @@ class WorkerThread {
     });
     this.#driver = driver;
     const sessions = [...this.#broadcast.sessions].map(({ id }) => id);
-    this.#udp.receive((datagram, from) =>
-      driver.run((now) => this.#broadcast.handleDatagram(datagram, from, now)),
-    );
-    driver.run((now) => this.#broadcast.handleTimeout(now));
+    driver.start();
     this.#begin();
     return { sessions, contexts: media?.peers.length ?? 0 };
   }
@@ -191,54 +182,29 @@ class WorkerThread {
     const { number, settings } = this.#data;
     const { announced } = settings;
     const port = announced.port === undefined ? undefined : announced.port + number;
-    const writer = this.#media;
-    const now = monotonicNow();
-    const { staleKeyTtl, sessionTtl, rekeyInterval, mediaTtl, videoCodecs, srtpProfiles, limits } = settings;
-    return new Broadcast(
-      {
-        place: 'follows',
-        certificate,
-        identity: { certificate: certificate.certificate, privateKey: signingKey(certificate) },
-        tokenKey: found?.tokenKey ?? Secret.random(32, secureRandom),
-        instance,
-        rng: secureRandom,
-        candidates: candidateAddresses(
-          { host: this.#udp.host, announced: { ...announced, port } },
-          this.#udp.port,
-        ),
-        videoCodecs,
-        srtpProfiles,
-        staleKeyTtl,
-        sessionTtl,
-        rekeyInterval,
-        mediaTtl,
-        maxSessions: limits.sessions,
-        wallOffset: wallNow() - now,
-        holdMedia: true,
-        ...(writer === undefined ? {} : { persistMedia: (snapshot) => writer.write(snapshot) }),
-      },
-      now,
-      found && { identity: found, media },
-    );
+    const at = { host: this.#udp.host, announced: { ...announced, port } };
+    const own = {
+      place: 'follows',
+      certificate,
+      tokenKey: found?.tokenKey ?? Secret.random(32, secureRandom),
+      instance,
+      candidates: candidateAddresses(at, this.#udp.port),
+    } as const;
+    return openEngine(settings, own, this.#media, found && { identity: found, media });
   }
 
   #begin(): void {
     this.#eventLoop.start();
-    this.#identity.request();
-    quicken({
+    tendEngine({
       broadcast: this.#broadcast,
       udp: this.#udp,
+      identity: this.#identity,
       sendPath: this.#data.settings.sendPath,
       descriptor: undefined,
       log: this.#log,
       isStopped: () => this.#stopped,
-    }).catch((error: unknown) => this.#log.error({ event: 'not-quickened', err: error }));
-    const every = (interval: Millis, work: () => void) => this.#intervals.push(setInterval(work, interval));
-    every(MEDIA_WRITE_INTERVAL, () => {
-      this.#broadcast.adjustWall(wallNow() - monotonicNow());
-      this.#broadcast.refreshMedia(monotonicNow());
+      every: (interval, work) => this.#intervals.push(setInterval(work, interval)),
     });
-    every(IDENTITY_REFRESH_INTERVAL, () => this.#identity.request());
   }
 
   #drain(): void {
@@ -265,7 +231,7 @@ class WorkerThread {
       certificate.privateKey.dispose();
       return;
     }
-    const identity = { certificate: certificate.certificate, privateKey: signingKey(certificate) };
+    const identity = dtlsIdentity(certificate);
     this.#driver?.run((now) => this.#broadcast.replaceCertificate(certificate, identity, now));
     try {
       await this.#writeAnew();
