@@ -6,6 +6,8 @@ import type { Address } from '../address.ts';
 const MAGIC_COOKIE = 0x2112a442;
 const HEADER_BYTES = 20;
 const INTEGRITY_BYTES = 20;
+/** With its head. */
+const FINGERPRINT_BYTES = 8;
 const FINGERPRINT_XOR = 0x5354554e;
 /** More attributes than any ICE agent sends; what has more is not one. */
 const MAX_ATTRIBUTES = 32;
@@ -160,29 +162,26 @@ function signed(
   password: string,
   writeBody: (body: ByteWriter) => void,
 ): Uint8Array {
-  const body = new ByteWriter(96);
-  writeBody(body);
-  // The length that is hashed counts the attribute being added (RFC 8489 §14.5, §14.7).
-  const message = (extra: number) =>
-    new ByteWriter(160)
-      .u16(type)
-      .u16(body.length + extra)
-      .u32(MAGIC_COOKIE)
-      .bytes(transactionId)
-      .bytes(body.view());
-  attribute(body, ATTRIBUTE.messageIntegrity, integrity(message(0).view(), password));
-  const checksum = (crc32(message(8).view()) ^ FINGERPRINT_XOR) >>> 0;
-  attribute(body, ATTRIBUTE.fingerprint, new ByteWriter(4).u32(checksum).view());
-  return message(0).finish();
+  const message = new ByteWriter(160).u16(type).u16(0).u32(MAGIC_COOKIE).bytes(transactionId);
+  writeBody(message);
+  attribute(message, ATTRIBUTE.messageIntegrity, integrity(message.view(), password));
+  // The length that is hashed counts the attribute being added (RFC 8489 §14.5, §14.7), and no other comes behind this one.
+  writeLength(message.view(), message.length - HEADER_BYTES + FINGERPRINT_BYTES);
+  const checksum = (crc32(message.view()) ^ FINGERPRINT_XOR) >>> 0;
+  attribute(message, ATTRIBUTE.fingerprint, new ByteWriter(4).u32(checksum).view());
+  return message.finish();
 }
 
 /** HMAC-SHA1 over the message up to the attribute, with the length field counting the attribute itself. */
 function integrity(upToAttribute: Uint8Array, password: string): Uint8Array {
   const text = Uint8Array.from(upToAttribute);
-  const length = upToAttribute.length - HEADER_BYTES + 4 + INTEGRITY_BYTES;
-  text[2] = length >> 8;
-  text[3] = length & 0xff;
+  writeLength(text, upToAttribute.length - HEADER_BYTES + 4 + INTEGRITY_BYTES);
   return createHmac('sha1', password).update(text).digest();
+}
+
+function writeLength(message: Uint8Array, length: number): void {
+  message[2] = length >> 8;
+  message[3] = length & 0xff;
 }
 
 function fingerprintHolds(bytes: Uint8Array, at: number, value: Uint8Array): boolean {
