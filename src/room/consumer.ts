@@ -18,7 +18,7 @@ export class Consumer {
   readonly id: string;
   /** Its SRTP context has never been written: every index may go to it, and retransmissions. */
   fresh: boolean;
-  /** For each stream (by SSRC) the index that was next when the re-key began; `undefined` while none is under way. */
+  /** For each stream (by SSRC) the first index that the re-key under way may have cost; `undefined` while there is none. */
   marks: ReadonlyMap<number, number> | undefined;
   rtt: Millis | undefined;
   lastFirSequence: number | undefined;

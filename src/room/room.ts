@@ -396,7 +396,7 @@ export class Room {
     }
   }
 
-  /** A new send context: what went out since the re-key began is sent again. */
+  /** A new send context: what may have come under keys that the browser has no more, or has never had, is sent again. */
   #resend(consumer: Consumer, now: Millis): void {
     const { id, marks, fresh } = consumer;
     consumer.rekeyed();

@@ -70,7 +70,7 @@ export class Forwarding {
     else room.handleProducerRtcp(id, packet, now);
   }
 
-  /** What goes out from here on is sent again under the new keys. */
+  /** What goes out from here on, and has shortly before, is sent again under the new keys. `served`: as of `Room.consumerRekeyStarted`. */
   rekeyStarted({ id, role }: Connection, served: boolean, now: Millis): void {
     if (role === 'viewer') this.#options.room.consumerRekeyStarted(id, served, now);
   }
