@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
-import { prepareBroadcast, prepareServer, sharedBrowser } from '../support/fixture.ts';
+import { prepareBroadcast, runningServer, sharedBrowser } from '../support/fixture.ts';
 import { BUILT_SERVER, type ServerProcess } from '../support/process.ts';
 import { resumes, visit } from '../support/visitor.ts';
 import { until } from '../support/wait.ts';
@@ -45,7 +45,7 @@ describe('rekeycast drain', { timeout: 300_000 }, () => {
   });
 
   it('ends it after SHUTDOWN_MAX_WAIT with who is left, the broadcaster too, and nobody is lost', async () => {
-    const server = await runningServer({ SHUTDOWN_MAX_WAIT: '1s' });
+    const server = await runningServer({ env: { SHUTDOWN_MAX_WAIT: '1s' } });
     const page = await visit(server);
     expect((await page.hear('welcome')).role).toBe('broadcaster');
     const { code, out } = await command(server, 'drain', '--wait');
@@ -93,12 +93,6 @@ describe('rekeycast drain', { timeout: 300_000 }, () => {
     expect((await first.facts()).connections).toBe(1);
   });
 });
-
-async function runningServer(env: Readonly<Record<string, string>> = {}): Promise<ServerProcess> {
-  const server = await prepareServer({ env });
-  await server.start();
-  return server;
-}
 
 async function command(server: ServerProcess, ...argv: string[]): Promise<{ code: number; out: string }> {
   try {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { askServer } from '../../src/cli/admin-client.ts';
 import { isProcessAlive } from '../../src/util/process-alive.ts';
-import { prepareServer } from '../support/fixture.ts';
+import { prepareServer, runningServer } from '../support/fixture.ts';
 import { freePorts } from '../support/ports.ts';
 import { BUILT_SERVER, type ServerProcess } from '../support/process.ts';
 import { testDirectory } from '../support/test-directory.ts';
@@ -54,14 +54,7 @@ describe('a server that is told to end', { timeout: 300_000 }, () => {
     const server = await prepareServer({
       env: { SNAPSHOT_KEY_COMMAND: JSON.stringify(hanging), SNAPSHOT_KEY_TIMEOUT: '10m' },
     });
-    server.spawn();
-    await until('it asks for its key', () => existsSync(asked) && readFileSync(asked, 'utf8').endsWith('\n'));
-    const command = Number(readFileSync(asked, 'utf8'));
-    onTestFinished(() => endIfThere(command));
-    expect((await server.kill('SIGTERM')).exit).toEqual({ code: 0, signal: null });
-    await until('the key command has ended with it', () => !isProcessAlive(command));
-    expect(server.events('started')).toEqual([]);
-    expect(existsSync(join(server.directories.state, 'identity.sealed'))).toBe(false);
+    await expectCleanEnd(server, asked);
   });
 
   it('ends with 0 while a worker waits for its key, which the server has, and has touched nothing', async () => {
@@ -77,14 +70,7 @@ describe('a server that is told to end', { timeout: 300_000 }, () => {
         SNAPSHOT_KEY_TIMEOUT: '10m',
       },
     });
-    server.spawn();
-    await until('it asks for its key', () => existsSync(asked) && readFileSync(asked, 'utf8').endsWith('\n'));
-    const command = Number(readFileSync(asked, 'utf8'));
-    onTestFinished(() => endIfThere(command));
-    expect((await server.kill('SIGTERM')).exit).toEqual({ code: 0, signal: null });
-    await until('the key command has ended with it', () => !isProcessAlive(command));
-    expect(server.events('started')).toEqual([]);
-    expect(existsSync(join(server.directories.state, 'identity.sealed'))).toBe(false);
+    await expectCleanEnd(server, asked);
   });
 
   it('finishes what an operator has asked for before, or refuses it in words', async () => {
@@ -105,10 +91,16 @@ describe('a server that is told to end', { timeout: 300_000 }, () => {
   });
 });
 
-async function runningServer(): Promise<ServerProcess> {
-  const server = await prepareServer();
-  await server.start();
-  return server;
+/** It has asked for a key, by a command that has written its process id there, and begun nothing. */
+async function expectCleanEnd(server: ServerProcess, asked: string): Promise<void> {
+  server.spawn();
+  await until('it asks for its key', () => existsSync(asked) && readFileSync(asked, 'utf8').endsWith('\n'));
+  const command = Number(readFileSync(asked, 'utf8'));
+  onTestFinished(() => endIfThere(command));
+  expect((await server.kill('SIGTERM')).exit).toEqual({ code: 0, signal: null });
+  await until('the key command has ended with it', () => !isProcessAlive(command));
+  expect(server.events('started')).toEqual([]);
+  expect(existsSync(join(server.directories.state, 'identity.sealed'))).toBe(false);
 }
 
 function endIfThere(pid: number): void {

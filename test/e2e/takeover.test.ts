@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { prepareServer, sharedBrowser, startBroadcast } from '../support/fixture.ts';
+import { prepareServer, runningServer, sharedBrowser, startBroadcast } from '../support/fixture.ts';
 import { Strain } from '../support/strain.ts';
-import { askedWhileStopped, expectUntouched, runningServer, TAKEOVER } from '../support/takeover.ts';
+import { askedWhileStopped, expectUntouched, TAKEOVER } from '../support/takeover.ts';
 import { testDirectory } from '../support/test-directory.ts';
 import { resumes, visit } from '../support/visitor.ts';
 import { until } from '../support/wait.ts';

@@ -1,9 +1,7 @@
-import { runSnapshot } from '../../src/cli/snapshot.ts';
 import type { Role } from '../../src/signaling/protocol.ts';
-import type { Inspected } from '../../src/snapshot/inspect.ts';
 import { findNonceReuse, type NonceReport } from './capture.ts';
 import { ChromiumBrowser } from './chromium.ts';
-import { ran } from './command.ts';
+import { onFile } from './on-file.ts';
 import { freePort, LOOPBACK } from './ports.ts';
 import { ServerProcess } from './process.ts';
 import { UdpRelay } from './relay.ts';
@@ -137,16 +135,9 @@ export class Broadcast {
     await waitConnected(page);
   }
 
-  /**
-   * The identity on disk knows every page's connection: a server that is killed before that replaces connections, rightly, and on a busy disk the
-   * write takes its time.
-   */
-  async onFile(): Promise<void> {
-    await until('every connection is on file', async () => {
-      const { out } = await ran((io) => runSnapshot(['inspect', '--open', '--json'], this.server.env, io));
-      const { files } = JSON.parse(out) as { files: readonly Pick<Inspected, 'opened'>[] };
-      return files.some(({ opened }) => (opened?.withConnection ?? 0) >= this.pages.length);
-    });
+  /** The identity on disk knows every page's connection. */
+  onFile(): Promise<void> {
+    return onFile(this.server, this.pages.length);
   }
 
   /** Remembers which ICE credentials are whose; call it before a page is closed whose packets count. */

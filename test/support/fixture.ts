@@ -37,6 +37,12 @@ export async function prepareServer(options: ServerOptions = {}): Promise<Server
   return server;
 }
 
+export async function runningServer(options: ServerOptions = {}): Promise<ServerProcess> {
+  const server = await prepareServer(options);
+  await server.start();
+  return server;
+}
+
 /** One Chromium for all tests of a file. */
 export const sharedBrowser = (options?: ChromiumOptions): (() => ChromiumBrowser) =>
   shared(() => ChromiumBrowser.launch(options));

@@ -1,5 +1,4 @@
 import { expect } from 'vitest';
-import { prepareServer } from './fixture.ts';
 import type { Run, ServerProcess } from './process.ts';
 import { resumes } from './visitor.ts';
 import { until } from './wait.ts';
@@ -7,13 +6,6 @@ import type { WsClient } from './ws-client.ts';
 
 /** What the command is told that starts a server in the place of another. */
 export const TAKEOVER = ['serve', '--takeover'] as const;
-
-/** A server that runs, for a takeover to take over from. */
-export async function runningServer(): Promise<ServerProcess> {
-  const server = await prepareServer();
-  await server.start();
-  return server;
-}
 
 /** A takeover that has asked a server which is stopped and cannot answer. Gives that one. */
 export async function askedWhileStopped(server: ServerProcess): Promise<Run> {

@@ -1,9 +1,11 @@
 import { expect, onTestFinished } from 'vitest';
 import { askServer } from '../../src/cli/admin-client.ts';
 import { toHex } from '../../src/util/bytes.ts';
+import { runningServer } from './fixture.ts';
+import { onFile } from './on-file.ts';
 import { OpenPage } from './open-page.ts';
 import { freePorts } from './ports.ts';
-import { ServerProcess } from './process.ts';
+import type { ServerProcess } from './process.ts';
 
 interface Status {
   readonly sessions: number;
@@ -28,13 +30,10 @@ export async function startServer(
   /** UDP ports behind each other that are free, one of them the server's. */
   ports = workers + 1,
 ): Promise<ServerProcess> {
-  const server = await ServerProcess.prepare({
+  return runningServer({
     udpPort: await freePorts(ports),
     env: { WORKERS: String(workers), ...env },
   });
-  onTestFinished(() => server.dispose());
-  await server.start();
-  return server;
 }
 
 export async function openPage(server: ServerProcess, number: number): Promise<OpenPage> {
@@ -43,12 +42,13 @@ export async function openPage(server: ServerProcess, number: number): Promise<O
   return page;
 }
 
-/** A broadcaster and so many viewers who see it. */
+/** A broadcaster and so many viewers who see it, all of them on file. */
 export async function broadcasting(server: ServerProcess, viewers: number): Promise<OpenPage[]> {
   const pages = [await openPage(server, 0)];
   await pages[0]!.onAir(1);
   for (let i = 1; i <= viewers; i++) pages.push(await openPage(server, i));
   for (const page of pages) await page.onAir(1);
+  await onFile(server, pages.length);
   return pages;
 }
 

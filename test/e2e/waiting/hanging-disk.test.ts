@@ -1,7 +1,7 @@
 import { closeSync, constants, existsSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { prepareServer } from '../../support/fixture.ts';
+import { runningServer } from '../../support/fixture.ts';
 import { makePipe } from '../../support/pipe.ts';
 import { freePorts } from '../../support/ports.ts';
 import type { ServerOptions, ServerProcess } from '../../support/process.ts';
@@ -31,12 +31,7 @@ async function serverOnHangingDisk(of = '', options: ServerOptions = {}): Promis
   const hook = join(root.path, 'hook.mjs');
   writeFileSync(hook, HANGING.replaceAll('@', root.path).replace('%', of));
   makePipe(join(root.path, 'pipe'));
-  const server = await prepareServer({
-    ...options,
-    env: { NODE_OPTIONS: `--import=${hook}`, ...options.env },
-  });
-  await server.start();
-  return server;
+  return runningServer({ ...options, env: { NODE_OPTIONS: `--import=${hook}`, ...options.env } });
 }
 
 const oneWorker = async (): Promise<ServerOptions> => ({

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { askedWhileStopped, expectUntouched, runningServer } from '../../support/takeover.ts';
+import { runningServer } from '../../support/fixture.ts';
+import { askedWhileStopped, expectUntouched } from '../../support/takeover.ts';
 import { visit } from '../../support/visitor.ts';
 import { until } from '../../support/wait.ts';
 
