@@ -39,8 +39,6 @@ declare class Broadcast {
         identity: IdentitySnapshot;
         media: MediaSnapshot | undefined;
     });
-    /** Counts of everything dropped so far, by engine and reason. */
-    get dropCounts(): Counters<string>;
     handleDatagram(datagram: Uint8Array, from: Address, now: Millis): void;
     /** A page has opened its WebSocket; with a token that holds it gets its session back and its new offer in the same turn. */
     openPage(opened: OpenedPage, token: string | undefined, position: PagePosition | undefined, now: Millis): void;
@@ -72,6 +70,8 @@ declare class Broadcast {
     captureMedia(): MediaSnapshot;
     /** This snapshot has been written: indices up to its limits may be used. */
     granted(snapshot: MediaSnapshot): void;
+    /** Counts of everything dropped so far, by engine and reason. */
+    get dropCounts(): Counters<string>;
     /** Ends every session and wipes every key. */
     close(): void;
 }

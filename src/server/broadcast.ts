@@ -45,6 +45,7 @@ import { BroadcasterSlot } from './broadcaster-slot.ts';
 import { disposeContexts } from './contexts.ts';
 import { Deadlines } from './deadlines.ts';
 import { Forwarding } from './forwarding.ts';
+import { Greetings } from './greetings.ts';
 import { hasKeysOfBefore, MediaLedger } from './media-ledger.ts';
 import { type OpenedPage, PageBindings, type PageId } from './page-bindings.ts';
 import { PAGE_ERROR } from './page-errors.ts';
@@ -56,9 +57,6 @@ import { createSession, type Visitor } from './session-factory.ts';
 import { readSessions, writeSession } from './session-records.ts';
 import { Tally } from './tally.ts';
 import { Relay } from './workers/relay.ts';
-
-/** To viewers, in one turn of the loop, after a restart. */
-const GREETINGS_AT_ONCE = 64;
 
 /**
  * The server as an engine: one mutation (`handle…`, `openPage`, `closePage`, `rekeyAll`), then drain {@link pollOutput} until `undefined`; call
@@ -93,9 +91,7 @@ export class Broadcast {
   #wallOffset: number;
   readonly #returning = new ReturningPages((session, now) => this.#drain(session, now));
   #refusesNew = false;
-  #greeted = 0;
-  /** Who was here before a restart and has heard nothing since. */
-  readonly #ungreeted: Route[] = [];
+  readonly #greetings = new Greetings((route, now) => this.#greet(route, now));
   readonly #news = new RoomNews();
   #identityChanged = false;
   #forwarded = false;
@@ -156,41 +152,6 @@ export class Broadcast {
         this.#event({ event: 'protect-failed', connection: id, reason: String(error) }),
     });
     if (restored !== undefined) this.#restore(restored.identity, restored.media, now);
-  }
-
-  /** @internal */
-  get sessions(): Iterable<Session> {
-    return this.#sessions.values();
-  }
-
-  /** @internal */
-  get roomStats(): Room['stats'] {
-    return this.#room.stats;
-  }
-
-  /** @internal */
-  facts(now: Millis): BroadcastFacts {
-    const room = this.#room.stats;
-    const viewers = this.#room.viewerReports;
-    const state = { sessions: this.#sessions, tally: this.#tally, room, viewers, onAir: this.#slot.onAir };
-    const mediaOut = this.#forwarding.sent;
-    const { limit } = this.places;
-    return broadcastFacts({ ...state, found: this.#found, mediaOut, limit }, now);
-  }
-
-  /** A faster one, when there is time to load it. @internal */
-  useProtector(protector: MediaProtector): void {
-    this.#forwarding.useProtector(protector);
-  }
-
-  /** Counts of everything dropped so far, by engine and reason. */
-  get dropCounts(): Counters<string> {
-    const all = new Counters<string>();
-    all.absorb(this.#closedDrops);
-    countUnder(all, 'server', this.drops);
-    for (const [reason, count] of Object.entries(this.#room.stats.drops)) all.add(`room: ${reason}`, count);
-    for (const { connection } of this.#routes.all()) all.absorb(connection.peer.dropCounts);
-    return all;
   }
 
   handleDatagram(datagram: Uint8Array, from: Address, now: Millis): void {
@@ -295,70 +256,6 @@ export class Broadcast {
     this.#settle(session, now);
   }
 
-  /** From the engine that leads, which has taken it from its {@link Relay}. @internal */
-  handleRelayed(packet: Uint8Array, now: Millis): void {
-    this.#now = now;
-    this.relay.receive(packet, now);
-    this.#forwarding.drain(now);
-  }
-
-  /** An engine that follows needs a keyframe. @internal */
-  requestKeyframe(now: Millis): void {
-    this.#now = now;
-    this.#room.requestKeyframe(now);
-    this.#forwarding.drain(now);
-  }
-
-  /** Lets a page in whose session is to be in another engine, and gives the id that it has there. `undefined`: the page was told why not. @internal */
-  admitElsewhere(page: PageId, now: Millis): string | undefined {
-    this.#now = now;
-    const id = this.#newId();
-    if (!this.#admit(page, id, now)) return undefined;
-    this.places.holdElsewhere(id, this.#pages.ownerOf(page));
-    return id;
-  }
-
-  /** So many watch in one of the other engines. @internal */
-  watchElsewhere(engine: number, viewers: number, now: Millis): void {
-    this.#now = now;
-    this.relay.watch(engine, viewers);
-    this.#tellRoom(now);
-  }
-
-  /** What there is to say of the room. @internal */
-  roomAt(now: Millis): RoomMessage {
-    return roomMessage(this.#look(now), now);
-  }
-
-  /** A page that the engine that leads has let in: it watches. @internal */
-  enter(page: PageId, id: string, capabilities: Capabilities, now: Millis): void {
-    this.#now = now;
-    this.#enter(page, { id, role: 'viewer', capabilities, seenAt: now }, now);
-  }
-
-  /** Ends a session whose place was given away: who holds most of a full room makes place for who holds less of it. @internal */
-  dismiss(id: string, now: Millis): void {
-    this.#now = now;
-    const page = this.#pages.pageOf(id);
-    if (page !== undefined) this.#tell(page, PAGE_ERROR.roomFull);
-    this.#end(id, now);
-  }
-
-  /** Whether who joins by this page now is asked to broadcast. @internal */
-  opensToBroadcast(page: PageId): boolean {
-    return this.#pages.admissionOf(page).right === 'publish' && this.#slot.isOpen;
-  }
-
-  /** @internal */
-  sessionOf(page: PageId): string | undefined {
-    return this.#pages.sessionOf(page);
-  }
-
-  /** Sessions, those in other engines too. @internal */
-  get sessionCount(): number {
-    return this.#sessions.size + this.places.elsewhere + this.places.moving;
-  }
-
   /** A page's WebSocket is gone; its media goes on. */
   closePage(page: PageId, now: Millis): void {
     this.#now = now;
@@ -425,7 +322,7 @@ export class Broadcast {
       session.handleTimeout(now);
       this.#drain(session, now);
     });
-    this.#greetMore(now);
+    this.#greetings.goOn(now);
     this.#returning.admit(now);
     this.#slot.handleTimeout(now);
     this.#room.handleTimeout(now);
@@ -442,7 +339,7 @@ export class Broadcast {
       this.#media.nextTimeout(),
       this.#deadlines.next,
       this.#news.nextTimeout(),
-      this.#ungreeted.length > 0 ? this.#now : undefined,
+      this.#greetings.wait ? this.#now : undefined,
     );
     return next === Number.POSITIVE_INFINITY ? undefined : next;
   }
@@ -463,6 +360,11 @@ export class Broadcast {
   /** Protects the next of the media that waits, for some of the viewers. A datagram is a view: it is valid until the next call. @internal */
   sendMedia(send: (datagram: Uint8Array, to: Address) => void): void {
     if (this.#forwarding.send(send)) this.#noteForwarded();
+  }
+
+  /** A faster one, when there is time to load it. @internal */
+  useProtector(protector: MediaProtector): void {
+    this.#forwarding.useProtector(protector);
   }
 
   captureIdentity(): IdentitySnapshot {
@@ -495,11 +397,117 @@ export class Broadcast {
     this.#media.granted(snapshot);
   }
 
+  /** Counts of everything dropped so far, by engine and reason. */
+  get dropCounts(): Counters<string> {
+    const all = new Counters<string>();
+    all.absorb(this.#closedDrops);
+    countUnder(all, 'server', this.drops);
+    for (const [reason, count] of Object.entries(this.#room.stats.drops)) all.add(`room: ${reason}`, count);
+    for (const { connection } of this.#routes.all()) all.absorb(connection.peer.dropCounts);
+    return all;
+  }
+
+  /** @internal */
+  get sessions(): Iterable<Session> {
+    return this.#sessions.values();
+  }
+
+  /** @internal */
+  get roomStats(): Room['stats'] {
+    return this.#room.stats;
+  }
+
+  /** @internal */
+  facts(now: Millis): BroadcastFacts {
+    const room = this.#room.stats;
+    const viewers = this.#room.viewerReports;
+    const state = { sessions: this.#sessions, tally: this.#tally, room, viewers, onAir: this.#slot.onAir };
+    const mediaOut = this.#forwarding.sent;
+    const { limit } = this.places;
+    return broadcastFacts({ ...state, found: this.#found, mediaOut, limit }, now);
+  }
+
   /** Ends every session and wipes every key. */
   close(): void {
     for (const session of this.#sessions.values()) {
       for (const connection of session.connections) connection.peer.close();
     }
+  }
+
+  /** From the engine that leads, which has taken it from its {@link Relay}. @internal */
+  handleRelayed(packet: Uint8Array, now: Millis): void {
+    this.#now = now;
+    this.relay.receive(packet, now);
+    this.#forwarding.drain(now);
+  }
+
+  /** An engine that follows needs a keyframe. @internal */
+  requestKeyframe(now: Millis): void {
+    this.#now = now;
+    this.#room.requestKeyframe(now);
+    this.#forwarding.drain(now);
+  }
+
+  /** Lets a page in whose session is to be in another engine, and gives the id that it has there. `undefined`: the page was told why not. @internal */
+  admitElsewhere(page: PageId, now: Millis): string | undefined {
+    this.#now = now;
+    const id = this.#newId();
+    if (!this.#admit(page, id, now)) return undefined;
+    this.places.holdElsewhere(id, this.#pages.ownerOf(page));
+    return id;
+  }
+
+  /** So many watch in one of the other engines. @internal */
+  watchElsewhere(engine: number, viewers: number, now: Millis): void {
+    this.#now = now;
+    this.relay.watch(engine, viewers);
+    this.#tellRoom(now);
+  }
+
+  /** What there is to say of the room. @internal */
+  roomAt(now: Millis): RoomMessage {
+    return roomMessage(this.#look(now), now);
+  }
+
+  /** A page that the engine that leads has let in: it watches. @internal */
+  enter(page: PageId, id: string, capabilities: Capabilities, now: Millis): void {
+    this.#now = now;
+    this.#enter(page, { id, role: 'viewer', capabilities, seenAt: now }, now);
+  }
+
+  /** Ends a session whose place was given away: who holds most of a full room makes place for who holds less of it. @internal */
+  dismiss(id: string, now: Millis): void {
+    this.#now = now;
+    const page = this.#pages.pageOf(id);
+    if (page !== undefined) this.#tell(page, PAGE_ERROR.roomFull);
+    this.#end(id, now);
+  }
+
+  /** Whether who joins by this page now is asked to broadcast. @internal */
+  opensToBroadcast(page: PageId): boolean {
+    return this.#pages.admissionOf(page).right === 'publish' && this.#slot.isOpen;
+  }
+
+  /** Whether this page may broadcast now; where not, it is told why. @internal */
+  allowsToPublish(page: PageId, now: Millis): boolean {
+    const admission = this.#pages.admissionOf(page);
+    if (admission.right !== 'publish' || this.#hasExpired(admission, now)) {
+      this.#tell(page, admission.right === 'publish' ? PAGE_ERROR.mayBeginNothing : PAGE_ERROR.mayOnlyView);
+      return false;
+    }
+    if (this.#slot.isFree) return true;
+    this.#tell(page, PAGE_ERROR.broadcasterPresent);
+    return false;
+  }
+
+  /** @internal */
+  sessionOf(page: PageId): string | undefined {
+    return this.#pages.sessionOf(page);
+  }
+
+  /** Sessions, those in other engines too. @internal */
+  get sessionCount(): number {
+    return this.#sessions.size + this.places.elsewhere + this.places.moving;
   }
 
   #restore(identity: IdentitySnapshot, media: MediaSnapshot | undefined, now: Millis): void {
@@ -526,21 +534,11 @@ export class Broadcast {
     this.#routes.put({ session, connection });
     this.#media.follow(connection);
     if (session.role === 'viewer') this.#room.addConsumer(connection.id, now, { resumed: true });
-    // Speak first: a browser that hears nothing would wait for its own next check. Most viewers hear the media first, which waits for no more greetings than these.
-    if (session.role === 'broadcaster' || this.#greeted++ < GREETINGS_AT_ONCE)
-      this.#greet(session, connection, now);
-    else this.#ungreeted.push({ session, connection });
+    this.#greetings.add({ session, connection }, now);
   }
 
-  #greetMore(now: Millis): void {
-    for (const { session, connection } of this.#ungreeted.splice(0, GREETINGS_AT_ONCE)) {
-      if (this.#routes.get(connection.id)?.connection !== connection) continue;
-      this.#greet(session, connection, now);
-      this.#drain(session, now);
-    }
-  }
-
-  #greet(session: Session, connection: Connection, now: Millis): void {
+  #greet({ session, connection }: Route, now: Millis): void {
+    if (this.#routes.get(connection.id)?.connection !== connection) return;
     connection.peer.sendRtcp(
       writeRtcp([
         { type: 'receiverReport', ssrc: 1, reports: [] },
@@ -548,6 +546,7 @@ export class Broadcast {
       ]),
     );
     session.flush(connection, now);
+    this.#drain(session, now);
   }
 
   #join(page: PageId, capabilities: Capabilities, now: Millis): void {
@@ -608,18 +607,6 @@ export class Broadcast {
     if (session.role === 'broadcaster' || !this.allowsToPublish(page, now)) return;
     this.#takeSlot(session, now);
     session.changeRole('broadcaster', now);
-  }
-
-  /** Whether this page may broadcast now; where not, it is told why. @internal */
-  allowsToPublish(page: PageId, now: Millis): boolean {
-    const admission = this.#pages.admissionOf(page);
-    if (admission.right !== 'publish' || this.#hasExpired(admission, now)) {
-      this.#tell(page, admission.right === 'publish' ? PAGE_ERROR.mayBeginNothing : PAGE_ERROR.mayOnlyView);
-      return false;
-    }
-    if (this.#slot.isFree) return true;
-    this.#tell(page, PAGE_ERROR.broadcasterPresent);
-    return false;
   }
 
   #stepDown(session: Session, now: Millis): void {
