@@ -14,7 +14,7 @@ const BATCH = 64;
 /** Datagrams that are cut from one message. */
 const MAX_SEGMENTS = 8;
 /** Longer datagrams are none of media. */
-const COPY_BYTES = 2_048;
+export const COPY_BYTES = 2_048;
 
 const MESSAGE_BYTES = 64;
 const VECTOR_BYTES = 16;

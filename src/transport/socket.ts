@@ -3,7 +3,7 @@ import { isIPv6 } from 'node:net';
 import { bindFailed } from '../util/bind-error.ts';
 import { Counters } from '../util/counters.ts';
 import type { Address } from './address.ts';
-import { BatchSender } from './batch-sender.ts';
+import { BatchSender, COPY_BYTES } from './batch-sender.ts';
 import type { SystemCall } from './system-call.ts';
 
 /** Kernel buffers, in bytes: a keyframe to a few hundred viewers leaves in one turn. */
@@ -12,8 +12,6 @@ const BUFFER_BYTES = 4 * 1024 * 1024;
 const MAX_QUEUED_BYTES = 8 * 1024 * 1024;
 /** Datagrams that wait for the server to be there. Anybody can send some. */
 const MAX_EARLY = 1_024;
-/** Longer datagrams are none of media. */
-const COPY_BYTES = 2_048;
 
 /** How media leaves: several datagrams in one message, one message each in one call, or one call each. */
 export type SendPath = 'gso' | 'sendmmsg' | 'dgram';
