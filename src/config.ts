@@ -23,6 +23,7 @@ import {
   oneOf,
   path,
   port,
+  portTooHigh,
   type SecretSource,
   secret,
   type Takes,
@@ -242,12 +243,11 @@ function adminOf({ HOST, PORT, ADMIN_HOST: host, ADMIN_PORT: port }: Values): Co
 /** Each has a UDP port of its own, behind that of the server. */
 function workersOf({ WORKERS: workers, UDP_PORT, PORT, ANNOUNCED_PORT }: Values): number {
   const ports = { [UDP_PORT === undefined ? 'PORT' : 'UDP_PORT']: UDP_PORT ?? PORT, ANNOUNCED_PORT };
-  for (const [name, port] of Object.entries(ports)) {
-    if (port === undefined || port + workers <= LAST_PORT) continue;
-    const words = `WORKERS is ${workers} and ${name} is ${port}: each worker has a port behind that one, and there are only ${LAST_PORT}`;
-    throw new RekeycastError('CONFIG_INVALID', words);
-  }
-  return workers;
+  const tooHigh = portTooHigh(ports, workers);
+  if (tooHigh === undefined) return workers;
+  const [name, port] = tooHigh;
+  const words = `WORKERS is ${workers} and ${name} is ${port}: each worker has a port behind that one, and there are only ${LAST_PORT}`;
+  throw new RekeycastError('CONFIG_INVALID', words);
 }
 
 /** Whether there is an address at which both would listen. */

@@ -15,6 +15,13 @@ export interface Takes<Value> {
 
 export const LAST_PORT = 65_535;
 
+/** The first of these ports behind which there are fewer than so many others, by the name of its setting. */
+export const portTooHigh = (
+  ports: Readonly<Record<string, number | undefined>>,
+  others: number,
+): readonly [name: string, port: number | undefined] | undefined =>
+  Object.entries(ports).find(([, port]) => port !== undefined && port + others > LAST_PORT);
+
 /** A port from `lowest` up. Plain digits: what else JavaScript takes for a number is a slip of the hand. */
 export const port = (lowest: 0 | 1): Takes<number> => wholeNumber('a port', lowest, LAST_PORT);
 

@@ -6,7 +6,7 @@ import { IDENTITY_ANCHOR, IDENTITY_FILE, PREVIOUS_FILE } from '../../snapshot/id
 import { MEDIA_ANCHOR, MEDIA_FILE } from '../../snapshot/media-file.ts';
 import { foreignFolders, workerFolder, workerNumbers } from '../../snapshot/worker-folders.ts';
 import { errorCode, type FileSystem, nodeFileSystem } from '../../util/file-system.ts';
-import { LAST_PORT } from '../../util/setting.ts';
+import { LAST_PORT, portTooHigh } from '../../util/setting.ts';
 
 /** Workers that are to run: as many as are wanted, and those of an earlier process that have left something. */
 export function workersToRun(
@@ -31,11 +31,11 @@ export function checkPorts(
   { udpPort, announced, stateDir }: Pick<Config, 'udpPort' | 'announced' | 'stateDir'>,
 ): void {
   const last = Math.max(0, ...numbers);
-  for (const [name, port] of Object.entries({ UDP_PORT: udpPort, ANNOUNCED_PORT: announced.port })) {
-    if (port === undefined || port + last <= LAST_PORT) continue;
-    const words = `${workerFolder(stateDir, last)} has sessions of an earlier start, whose worker needs the port ${name} + ${last}: ${name} is ${port}, and there are only ${LAST_PORT}. Give it a lower one, or move that folder away, and its sessions with it`;
-    throw new RekeycastError('CONFIG_INVALID', words);
-  }
+  const tooHigh = portTooHigh({ UDP_PORT: udpPort, ANNOUNCED_PORT: announced.port }, last);
+  if (tooHigh === undefined) return;
+  const [name, port] = tooHigh;
+  const words = `${workerFolder(stateDir, last)} has sessions of an earlier start, whose worker needs the port ${name} + ${last}: ${name} is ${port}, and there are only ${LAST_PORT}. Give it a lower one, or move that folder away, and its sessions with it`;
+  throw new RekeycastError('CONFIG_INVALID', words);
 }
 
 /** Folders that look like those of workers, and are left alone. */
