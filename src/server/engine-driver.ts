@@ -4,7 +4,7 @@ import { LONGEST_TIMER_MS, type Millis, monotonicNow } from '../util/clock.ts';
 import type { Broadcast } from './broadcast.ts';
 
 /** Batches of media in one turn of the loop: together about a millisecond, which is how long receiving waits for them. A turn costs as much as some packets. */
-const BATCHES = 4;
+export const BATCHES = 4;
 
 export interface EngineDriverOptions {
   readonly broadcast: Broadcast;
